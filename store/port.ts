@@ -1,0 +1,348 @@
+// The port of the store: what the rest of the house may ask of it, whatever keeps the bytes.
+// Three narrow parts: catalogue (metadata, versions, labels), values (immutable bytes by content),
+// bus (what changed). Every call is a promise; nothing here assumes SQLite or a single process.
+import type { DType, PartialShape, Shape, TensorStream } from '../tensor/index.ts'
+
+/** Any JSON value. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [key: string]: Json }
+
+/** Number of an immutable value. Equal content has one number, so it also keys resident copies. */
+export type ValueId = number
+
+/** An immutable value: a type and bytes named by their content. */
+export interface ValueRecord {
+  readonly valueId: ValueId
+  readonly dtype: DType
+  readonly shape: Shape
+  /** Bytes of the content (strings in the form of `packStrings`). */
+  readonly byteLength: number
+  /** Lower-case hex SHA-256 of the content's bytes where one chunk holds it, else of its chunks' digests. */
+  readonly digest: string
+}
+
+/** A variable as the catalogue knows it. */
+export interface VariableRecord {
+  readonly container: string
+  readonly name: string
+  readonly dtype: DType
+  /** The declared shape; may be partly unknown (validate_shape false). */
+  readonly shape: PartialShape
+  readonly trainable: boolean
+  /** Collections that it belongs to, in order of joining. */
+  readonly collections: readonly string[]
+  /** Device string as it was requested; empty where none was. */
+  readonly device: string
+  /** How it is initialized, as given; null where it has no initializer. */
+  readonly initializer: Json
+  /** Grows with every write of the name, also across delete and restore; 0 before the first value. */
+  readonly version: number
+  /** The present value; undefined while uninitialized. */
+  readonly value: ValueRecord | undefined
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** A set of (name, value) rows under a store-wide id. */
+export interface CheckpointRecord {
+  /** Decimal sequence number, never used twice. */
+  readonly id: string
+  readonly container: string
+  readonly step: number | undefined
+  readonly metadata: { readonly [key: string]: Json }
+  readonly labels: readonly string[]
+  readonly pinned: boolean
+  readonly tensorCount: number
+  readonly byteLength: number
+  readonly createdAt: number
+}
+
+/** One tensor of a checkpoint. */
+export interface CheckpointEntry {
+  readonly name: string
+  readonly value: ValueRecord
+}
+
+export interface GraphRecord {
+  /** Lower-case hex SHA-256 of the serialized GraphDef. */
+  readonly id: string
+  readonly value: ValueRecord
+  /** What an upload learned of it (inputs, outputs, ops, ..), kept as given. */
+  readonly summary: Json
+  readonly createdAt: number
+}
+
+export interface ModelVersionRecord {
+  readonly model: string
+  readonly version: number
+  /** Files as uploaded (saved_model.pb, assets/..), by path; variables are not among them. */
+  readonly files: readonly { readonly path: string; readonly value: ValueRecord }[]
+  /** What loading learned of it (signatures, state, ..), kept as given. */
+  readonly description: Json
+  readonly createdAt: number
+}
+
+/** A page of a list: `cursor` continues it and is undefined at its end. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly cursor: string | undefined
+}
+
+export interface PageRequest {
+  /** 1 to 1000. */
+  readonly limit: number
+  readonly cursor?: string | undefined
+}
+
+export interface VariableFilter {
+  readonly container: string
+  /** Names that start so. */
+  readonly prefix?: string | undefined
+  readonly collection?: string | undefined
+  readonly trainable?: boolean | undefined
+  readonly initialized?: boolean | undefined
+  readonly dtype?: DType | undefined
+}
+
+/** A value whose bytes were taken in but which no commit names yet. */
+export interface StagedValue {
+  readonly dtype: DType
+  readonly shape: Shape
+  readonly byteLength: number
+  /** The digest that its {@link ValueRecord} will have. */
+  readonly digest: string
+  /** The driver's own handle. */
+  readonly token: number
+}
+
+/**
+ * Where bytes wait between arriving and being committed. A crash or `discard` leaves no trace.
+ * After a commit that used any of its values, and after `discard`, it takes nothing more.
+ */
+export interface Staging {
+  /** Takes in one value as a stream; hashes and writes off the calling thread. */
+  add(tensor: Omit<TensorStream, 'name'>): Promise<StagedValue>
+  /** Gives back whatever no commit has used. Safe to call twice and after a commit. */
+  discard(): Promise<void>
+}
+
+/** A value to bind: taken in just now, already in the store, or none (uninitialized). */
+export type ValueSource = StagedValue | { readonly valueId: ValueId } | null
+
+/** What is asked of a variable before a change may touch it. */
+export interface Expectation {
+  /** The version that it must have (0: exists, uninitialized). */
+  readonly version?: number
+  /** Must not exist (false) or must exist (true). */
+  readonly exists?: boolean
+}
+
+/** One change of a commit. A commit is all or nothing and is seen whole or not at all. */
+export type Change =
+  | {
+      readonly kind: 'create_variable'
+      readonly container: string
+      readonly name: string
+      readonly dtype: DType
+      readonly shape: PartialShape
+      readonly trainable: boolean
+      readonly collections: readonly string[]
+      readonly device: string
+      readonly initializer: Json
+      readonly value: ValueSource
+    }
+  | {
+      readonly kind: 'write_value'
+      readonly container: string
+      readonly name: string
+      readonly value: ValueSource
+      /** Also declares the value's shape as the variable's (assign with validate_shape false). */
+      readonly redeclareShape?: boolean
+      readonly expect?: Expectation
+    }
+  | {
+      readonly kind: 'update_variable'
+      readonly container: string
+      readonly name: string
+      readonly trainable?: boolean
+      readonly collections?: readonly string[]
+      readonly device?: string
+      readonly expect?: Expectation
+    }
+  | {
+      readonly kind: 'delete_variable'
+      readonly container: string
+      readonly name: string
+      readonly expect?: Expectation
+    }
+  | { readonly kind: 'delete_container'; readonly container: string }
+  | {
+      /** Saves present values inside the transaction: one consistent snapshot, rows only. */
+      readonly kind: 'save_checkpoint'
+      readonly container: string
+      /** Variables to save; absent: every initialized one of the container. */
+      readonly names?: readonly string[]
+      /** Stored name by variable name, where they differ. */
+      readonly rename?: Readonly<Record<string, string>>
+      readonly step?: number | undefined
+      readonly metadata: { readonly [key: string]: Json }
+      readonly labels: readonly string[]
+    }
+  | {
+      /** Makes a checkpoint of values that came from outside. */
+      readonly kind: 'import_checkpoint'
+      readonly container: string
+      readonly entries: readonly { readonly name: string; readonly value: ValueSource }[]
+      readonly step?: number | undefined
+      readonly metadata: { readonly [key: string]: Json }
+      readonly labels: readonly string[]
+    }
+  | { readonly kind: 'delete_checkpoint'; readonly id: string }
+  | {
+      readonly kind: 'update_checkpoint'
+      readonly id: string
+      readonly pinned?: boolean
+      readonly metadata?: { readonly [key: string]: Json }
+    }
+  | {
+      /** `checkpoint` null removes the label. `expect`: where it must point now (null: nowhere). */
+      readonly kind: 'set_label'
+      readonly label: string
+      readonly checkpoint: string | null
+      readonly expect?: string | null
+    }
+  | {
+      readonly kind: 'put_graph'
+      readonly id: string
+      readonly value: ValueSource
+      readonly summary: Json
+    }
+  | { readonly kind: 'delete_graph'; readonly id: string }
+  | {
+      readonly kind: 'put_model_version'
+      readonly model: string
+      readonly version: number
+      readonly files: readonly { readonly path: string; readonly value: ValueSource }[]
+      readonly description: Json
+    }
+  | {
+      readonly kind: 'update_model_version'
+      readonly model: string
+      readonly version: number
+      readonly description: Json
+    }
+  | { readonly kind: 'delete_model_version'; readonly model: string; readonly version: number }
+
+/** A commit that re-sending must not apply twice. */
+export interface Idempotency {
+  readonly key: string
+  /** Digest of the request: the same key with another digest is refused. */
+  readonly digest: string
+  /** Milliseconds that the outcome is kept. */
+  readonly keepMs: number
+}
+
+/** What a commit did. Versions and ids are in the order of the changes that made them. */
+export interface Committed {
+  /** Store-wide sequence number of the commit; grows. */
+  readonly sequence: number
+  readonly variables: readonly {
+    readonly container: string
+    readonly name: string
+    readonly version: number
+    readonly valueId: ValueId | undefined
+  }[]
+  readonly checkpoints: readonly string[]
+  /** True where an earlier commit with the same idempotency key had done it. */
+  readonly replayed: boolean
+}
+
+/** Metadata. Reads see the last commit; each call sees one consistent state. */
+export interface Catalogue {
+  variable(container: string, name: string): Promise<VariableRecord | undefined>
+  /** Those that exist, in the order asked, from one snapshot. */
+  variables(container: string, names: readonly string[]): Promise<readonly VariableRecord[]>
+  listVariables(filter: VariableFilter, page: PageRequest): Promise<Page<VariableRecord>>
+  containers(): Promise<readonly string[]>
+  /** By id, by label, or `latest` (newest of the container). */
+  checkpoint(ref: string, container?: string): Promise<CheckpointRecord | undefined>
+  /** Newest first. */
+  listCheckpoints(
+    filter: { readonly container?: string | undefined; readonly label?: string | undefined },
+    page: PageRequest,
+  ): Promise<Page<CheckpointRecord>>
+  /** Sorted by name, bytewise. */
+  checkpointEntries(id: string, page?: PageRequest): Promise<Page<CheckpointEntry>>
+  graph(id: string): Promise<GraphRecord | undefined>
+  listGraphs(page: PageRequest): Promise<Page<GraphRecord>>
+  modelVersion(model: string, version: number): Promise<ModelVersionRecord | undefined>
+  modelVersions(model?: string): Promise<readonly ModelVersionRecord[]>
+  /** Outcome of an earlier commit under this key, with the digest it was made with. */
+  idempotent(
+    key: string,
+  ): Promise<{ readonly digest: string; readonly committed: Committed } | undefined>
+  /**
+   * Applies all changes or none; resolves once they are on stable storage. Commits that arrive
+   * together share one sync. Refuses with NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION
+   * (`variable/version-mismatch`, an expectation that does not hold), or UNAVAILABLE where the disk fails.
+   */
+  commit(changes: readonly Change[], idempotency?: Idempotency): Promise<Committed>
+}
+
+/** Immutable bytes by content. */
+export interface Values {
+  stage(): Staging
+  record(valueId: ValueId): Promise<ValueRecord | undefined>
+  /**
+   * The content's bytes from `offset`, as a stream of pieces, each checked against its checksum
+   * (rejects with DATA_LOSS `store/chunk-damaged`). Reads only the chunks it needs.
+   */
+  read(
+    valueId: ValueId,
+    range?: { readonly offset: number; readonly length: number },
+  ): AsyncIterable<Uint8Array>
+  /** The whole content in one piece; for values known to be small enough to hold. */
+  bytes(valueId: ValueId): Promise<Uint8Array>
+}
+
+/** What a commit changed, told after it is durable, in commit order. */
+export interface StoreEvent {
+  readonly sequence: number
+  readonly kind: 'variable' | 'checkpoint' | 'label' | 'graph' | 'model'
+  readonly action: 'created' | 'written' | 'updated' | 'deleted'
+  readonly container: string
+  readonly name: string
+  readonly version: number | undefined
+}
+
+export interface Bus {
+  /** Calls `listener` for every later event; the returned function ends it. */
+  subscribe(listener: (event: StoreEvent) => void): () => void
+}
+
+/** How the store is doing, for health and the metrics. */
+export interface StoreStatus {
+  readonly writable: boolean
+  /** Why it is not writable. */
+  readonly reason: string | undefined
+  readonly catalogueBytes: number
+  readonly packCount: number
+  readonly packBytes: number
+  readonly looseBytes: number
+  readonly sequence: number
+}
+
+export interface Store {
+  readonly catalogue: Catalogue
+  readonly values: Values
+  readonly bus: Bus
+  status(): Promise<StoreStatus>
+  /** Finishes what is queued and lets go of the data directory. */
+  close(): Promise<void>
+}
