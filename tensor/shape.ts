@@ -18,17 +18,18 @@ export function elementCountOf(shape: Shape): number {
   if (shape.length > maxRank) {
     throw invalid(shape, `has ${shape.length} dimensions; at most ${maxRank} are allowed`)
   }
-  let count = 1
-  let hasZero = false
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
       throw invalid(shape, `has the size ${size}; sizes are whole numbers of 0 or more`)
     }
-    if (size === 0) hasZero = true
-    else count *= size
+  }
+  if (shape.includes(0)) return 0
+  let count = 1
+  for (const size of shape) {
+    count *= size
     if (!Number.isSafeInteger(count)) throw invalid(shape, 'holds more than 2^53 - 1 elements')
   }
-  return hasZero ? 0 : count
+  return count
 }
 
 function invalid(shape: Shape, problem: string): Refusal {
