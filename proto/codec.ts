@@ -340,8 +340,8 @@ function encodeValue(writer: WireWriter, field: Field, value: FieldValue, depth:
   }
 }
 
-function encodeScalar(writer: WireWriter, type: ScalarName, value: FieldValue): void {
-  switch (type) {
+function encodeScalar(writer: WireWriter, scalar: ScalarName, value: FieldValue): void {
+  switch (scalar) {
     case 'int32':
       writer.int32(value as number)
       return
@@ -376,7 +376,7 @@ function encodeScalar(writer: WireWriter, type: ScalarName, value: FieldValue): 
       writer.bytesField(value as Uint8Array)
       return
     default: {
-      type satisfies never
+      scalar satisfies never
     }
   }
 }
