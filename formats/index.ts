@@ -1,0 +1,7 @@
+// Bytes <-> named tensors: the file formats that are read and written. No `node:` module and no native
+// package: checksums and decompression are handed in.
+export { type BundleEntry } from './bundle-entry.ts'
+export * from './bundle-reader.ts'
+export { byteSourceOf, collect, readAll, sliceSource } from './byte-source.ts'
+export { maskCrc, unmaskCrc } from './masked-crc.ts'
+export type { ArchiveTools, ChecksumTools, Crc } from './tools.ts'

@@ -1,0 +1,25 @@
+// What the formats are handed: checksums and decompression, which a browser and a server each have
+// in a form of their own.
+import type { ByteSource } from '../tensor/index.ts'
+
+/** A running CRC: of `bytes`, continued from `initial` (the result for the bytes before; 0 at first). */
+export type Crc = (bytes: Uint8Array, initial?: number) => number
+
+/** What the checkpoint formats need. */
+export interface ChecksumTools {
+  /** CRC-32C (Castagnoli): `crc32c("123456789")` is `0xe3069283`. */
+  readonly crc32c: Crc
+}
+
+/** What the archive readers need for compressed members. */
+export interface ArchiveTools {
+  /** CRC-32 (zlib's): `crc32("123456789")` is `0xcbf43926`. */
+  readonly crc32: Crc
+  /**
+   * Raw DEFLATE data, decompressed as it is asked for. Must throw where the data is damaged, ends
+   * early or goes on after its end.
+   */
+  readonly inflate: (compressed: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
+  /** Keeps a stream somewhere outside of memory and gives its bytes back at random. */
+  readonly spool: (chunks: AsyncIterable<Uint8Array>) => Promise<ByteSource>
+}
