@@ -284,11 +284,16 @@ export class WireWriter {
     this.#view.setFloat64(at, value, true)
   }
 
+  /** The bytes as they are. */
+  raw(value: Uint8Array): void {
+    const at = this.#reserve(value.byteLength)
+    this.#bytes.set(value, at)
+  }
+
   /** Length, then the bytes. */
   bytesField(value: Uint8Array): void {
     this.uint32(value.byteLength)
-    const at = this.#reserve(value.byteLength)
-    this.#bytes.set(value, at)
+    this.raw(value)
   }
 
   string(value: string): void {
