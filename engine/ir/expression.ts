@@ -73,4 +73,6 @@ export interface Apply {
   readonly dtype: ScalarType
   readonly row: string
   readonly operands: readonly Expression[]
+  /** Of an int32 node: smallest and largest value it can have, where the builder knows them. */
+  readonly range?: readonly [number, number]
 }

@@ -23,7 +23,15 @@ export type WasmType = 'f32' | 'f64' | 'i32' | 'u32' | 'i64' | 'u64'
  */
 export interface WasmInstructions {
   readonly scalar: readonly string[]
+  /** A truth value is a lane of ones or zeros here, as wide as the lanes it was computed from. */
   readonly vector?: readonly string[]
+  /** Order in which the operands are pushed, where it is not their own: `[1, 2, 0]` for select. */
+  readonly order?: readonly number[]
+  /**
+   * Operand that the vector form takes as one i32 for all lanes (the count of a shift), so that it is
+   * of use only where that operand is a constant.
+   */
+  readonly uniformOperand?: number
 }
 
 /** One scalar operation. */

@@ -1,0 +1,13 @@
+// Scalar expressions, rows and kernels: the language between the planner and the devices.
+export { evaluate, expressionBuilder, resultTypeOf } from './build.ts'
+export type * from './expression.ts'
+export type * from './kernel.ts'
+export { type AffinePosition, linearOf } from './linear.ts'
+export { type Range, rangeOf } from './range.ts'
+export type * from './row.ts'
+export { computedTypeOf } from './rows/conversion.ts'
+export { rowOf, rows } from './rows.ts'
+export * from './scalar.ts'
+export * from './transform.ts'
+export { kernelLimits, typeOfReduction, verifyKernel } from './verify.ts'
+export * from './walk.ts'
