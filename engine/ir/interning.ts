@@ -9,4 +9,3 @@ export interface Interning extends ExpressionBuilder {
   /** The node as it is, without simplification. */
   plain(row: Row, operands: readonly Expression[], dtype: ScalarType): Expression
 }
-

@@ -10,7 +10,7 @@ import {
   integers,
   isNanText,
   numbers,
-  valueOf,
+  valued,
   wasmOf,
   widened,
 } from './form.ts'
@@ -62,7 +62,7 @@ const base: readonly Row[] = [
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(
+    value: valued(
       (a, b) => a + b,
       (a, b) => a + b,
     ),
@@ -75,7 +75,7 @@ const base: readonly Row[] = [
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(
+    value: valued(
       (a, b) => a - b,
       (a, b) => a - b,
     ),
@@ -102,7 +102,7 @@ const base: readonly Row[] = [
     types: floats,
     result: 'operand',
     ulp: 2.5,
-    value: valueOf((a, b) => a / b),
+    value: valued((a, b) => a / b),
     wgsl: infix('/'),
     wasm: wasmOf(floatWasm, 'div'),
   },
@@ -112,7 +112,7 @@ const base: readonly Row[] = [
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(
+    value: valued(
       (a) => -a,
       (a) => -a,
     ),
@@ -126,7 +126,7 @@ const base: readonly Row[] = [
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(Math.abs, (a) => (a < 0n ? -a : a)),
+    value: valued(Math.abs, (a) => (a < 0n ? -a : a)),
     wgsl: (_type, a) => `abs(${a})`,
     wasm: wasmOf(floatWasm, 'abs'),
     expand: (build, dtype, a) => {
@@ -141,7 +141,7 @@ const base: readonly Row[] = [
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(Math.sign, (a) => (a > 0n ? 1n : a < 0n ? -1n : 0n)),
+    value: valued(Math.sign, (a) => (a > 0n ? 1n : a < 0n ? -1n : 0n)),
     expand: (build, dtype, a) => {
       const f = formula(build, dtype)
       const positive = f.select(f.less(0, a), 1, a)
@@ -164,7 +164,7 @@ function extreme(
     types: numbers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(ofNumbers, (a, b) => ((name === 'min') === a < b ? a : b)),
+    value: valued(ofNumbers, (a, b) => ((name === 'min') === a < b ? a : b)),
     wgsl: (type, a, b) => {
       if (type !== 'f32') return `${name}(${a}, ${b})`
       return `select(select(${name}(${a}, ${b}), ${b}, ${isNanText(b)}), ${a}, ${isNanText(a)})`
@@ -190,7 +190,7 @@ function rounding(
     types: floats,
     result: 'operand',
     ulp: 0,
-    value: valueOf(value),
+    value: valued(value),
     wgsl: call(wgslName, ['f32']),
     wasm: wasmOf(floatWasm, wasmName),
   }
@@ -218,7 +218,7 @@ const roots: readonly Row[] = [
     types: floats,
     result: 'operand',
     ulp: 2.5,
-    value: valueOf(Math.sqrt),
+    value: valued(Math.sqrt),
     wgsl: call('sqrt', ['f32']),
     wasm: wasmOf(floatWasm, 'sqrt'),
   },
@@ -228,7 +228,7 @@ const roots: readonly Row[] = [
     types: floats,
     result: 'operand',
     ulp: 3,
-    value: valueOf((a) => 1 / Math.sqrt(a)),
+    value: valued((a) => 1 / Math.sqrt(a)),
     expand: widened('rsqrt', (build, dtype, a) => {
       const f = formula(build, dtype)
       return f.div(1, f.apply('sqrt', a))
@@ -252,7 +252,7 @@ const roots: readonly Row[] = [
     types: floats,
     result: 'operand',
     ulp: 2.5,
-    value: valueOf((a) => 1 / a),
+    value: valued((a) => 1 / a),
     expand: (build, dtype, a) => formula(build, dtype).div(1, a),
   },
 ]

@@ -62,7 +62,7 @@ export function isNanText(operand: string): string {
 }
 
 /** A value function over numbers, and one over bigints for 64-bit integers. */
-export function valueOf(
+export function valued(
   ofNumbers: (...operands: number[]) => number,
   ofBigints?: (...operands: bigint[]) => bigint,
 ): Row['value'] {

@@ -11,7 +11,7 @@ import {
   isNanText,
   numbers,
   truth,
-  valueOf,
+  valued,
   wasmOf,
 } from './form.ts'
 
@@ -112,7 +112,7 @@ const tests: readonly Row[] = [
     types: floats,
     result: 'bool',
     ulp: 0,
-    value: valueOfTest(Number.isNaN),
+    value: valuedTest(Number.isNaN),
     wgsl: (_type, a) => isNanText(a ?? ''),
     expand: (build, _dtype, a) => build.apply('not_equal', [a, a]),
   },
@@ -122,7 +122,7 @@ const tests: readonly Row[] = [
     types: floats,
     result: 'bool',
     ulp: 0,
-    value: valueOfTest((a) => Math.abs(a) === Infinity),
+    value: valuedTest((a) => Math.abs(a) === Infinity),
     wgsl: (_type, a) => `((bitcast<u32>(${a}) & 0x7fffffffu) == 0x7f800000u)`,
     expand: (build, dtype, a) => {
       const f = formula(build, dtype)
@@ -135,7 +135,7 @@ const tests: readonly Row[] = [
     types: floats,
     result: 'bool',
     ulp: 0,
-    value: valueOfTest(Number.isFinite),
+    value: valuedTest(Number.isFinite),
     wgsl: (_type, a) => `((bitcast<u32>(${a}) & 0x7fffffffu) < 0x7f800000u)`,
     expand: (build, dtype, a) => {
       const f = formula(build, dtype)
@@ -144,7 +144,7 @@ const tests: readonly Row[] = [
   },
 ]
 
-function valueOfTest(test: (a: number) => boolean): Row['value'] {
+function valuedTest(test: (a: number) => boolean): Row['value'] {
   return (_dtype, a) => test(a as number)
 }
 
@@ -163,7 +163,7 @@ function bitwise(
     types: integers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(ofNumbers, ofBigints),
+    value: valued(ofNumbers, ofBigints),
     wgsl: infix(operator),
     wasm: Object.fromEntries(
       everyInteger.map((type) => {
@@ -263,7 +263,7 @@ const bits: readonly Row[] = [
     types: integers,
     result: 'operand',
     ulp: 0,
-    value: valueOf(
+    value: valued(
       (a) => ~a,
       (a) => ~a,
     ),

@@ -1,0 +1,2 @@
+// The reference device.
+export { type ReferenceOptions, referenceDevice } from './reference.ts'
