@@ -1,0 +1,86 @@
+// Writes safetensors, streamed: the header first, then the tensors, widest elements first and by name
+// within a width, so that every tensor is aligned. Equal tensors give equal bytes.
+import { byteLengthOf, Refusal, type TensorStream } from '../tensor/index.ts'
+import { maxHeaderLength, safetensorsTypes } from './safetensors-reader.ts'
+
+/** Bytes to send: `chunks` gives `byteLength` bytes, and may be called again. */
+export interface OutputBytes {
+  readonly byteLength: number
+  chunks(): AsyncIterable<Uint8Array>
+}
+
+/**
+ * A safetensors file of `tensors`. Refuses (INVALID_ARGUMENT) element types that the format cannot
+ * hold (`safetensors/unsupported-dtype`) and names given twice or reserved (`safetensors/bad-name`).
+ */
+export function writeSafetensors(
+  tensors: readonly TensorStream[],
+  metadata: ReadonlyMap<string, string> = new Map(),
+): OutputBytes {
+  const sorted = [...tensors].sort(
+    (a, b) => byteLengthOf(b.dtype) - byteLengthOf(a.dtype) || (a.name < b.name ? -1 : 1),
+  )
+  const header = headerOf(sorted, metadata)
+  const byteLength = sorted.reduce((sum, tensor) => sum + tensor.byteLength, header.byteLength)
+  return {
+    byteLength,
+    async *chunks() {
+      yield header
+      for (const tensor of sorted) yield* tensor.chunks()
+    },
+  }
+}
+
+function headerOf(
+  tensors: readonly TensorStream[],
+  metadata: ReadonlyMap<string, string>,
+): Uint8Array {
+  const members: string[] = []
+  if (metadata.size > 0) {
+    const sorted = [...metadata].sort(([a], [b]) => (a < b ? -1 : 1))
+    const pairs = sorted.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
+    members.push(`"__metadata__":{${pairs.join(',')}}`)
+  }
+  const names = new Set(['__metadata__'])
+  let offset = 0
+  for (const { name, dtype, shape, byteLength } of tensors) {
+    if (names.has(name)) {
+      const message = `A safetensors file cannot hold a tensor "${name}": it is there already or reserved.`
+      throw new Refusal('INVALID_ARGUMENT', 'safetensors/bad-name', message, {
+        names: { tensor: name },
+      })
+    }
+    names.add(name)
+    const type = safetensorsTypes[dtype]
+    if (type === undefined) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'safetensors/unsupported-dtype',
+        `The tensor "${name}" is of ${dtype}, which safetensors cannot hold.`,
+        { fix: 'Take the TensorFlow bundle, which holds every type.', names: { tensor: name } },
+      )
+    }
+    const end = offset + byteLength
+    const entry = `{"dtype":"${type}","shape":[${shape}],"data_offsets":[${offset},${end}]}`
+    members.push(`${JSON.stringify(name)}:${entry}`)
+    offset = end
+  }
+  return framed(`{${members.join(',')}}`)
+}
+
+/** The header's length, then the header filled up with blanks to a multiple of eight bytes. */
+function framed(json: string): Uint8Array {
+  const text = new TextEncoder().encode(json)
+  const length = Math.ceil(text.byteLength / 8) * 8
+  if (length > maxHeaderLength) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'safetensors/too-many-tensors',
+      `The header would have ${length} bytes; at most ${maxHeaderLength} are allowed.`,
+    )
+  }
+  const bytes = new Uint8Array(8 + length).fill(0x20)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true)
+  bytes.set(text, 8)
+  return bytes
+}
