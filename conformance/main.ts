@@ -71,19 +71,19 @@ async function main(): Promise<void> {
     printResult(result)
   }
   for (const device of options.device ?? deviceNames) {
-    await withDevice(device, async (engine) => {
+    await withDevice(device, async (bench) => {
       for (const file of sessionFiles.filter(wanted)) {
-        note(await runSessionFile(engine, device, file, lines(join(folder, file)), named))
+        note(await runSessionFile(bench.engine, device, file, lines(join(folder, file)), named))
       }
       if (wanted('gradients.jsonl')) {
-        note(await runGradientFile(engine, device, lines(join(folder, 'gradients.jsonl')), named))
+        note(await runGradientFile(device, lines(join(folder, 'gradients.jsonl')), named))
       }
       for (const place of ['conformance/saved_models', 'fixtures/saved_models'].filter(wanted)) {
-        note(await runSavedModels(engine, device, join(shared, place), place, named))
+        note(await runSavedModels(bench, device, join(shared, place), place, named))
       }
     })
   }
-  for (const place of ['conformance/checkpoints', 'fixtures/checkpoints_v2'].filter(wanted)) {
+  for (const place of ['conformance/checkpoints'].filter(wanted)) {
     note(await runCheckpoints(join(shared, place), place, named))
   }
   if (wanted('scopes.json')) note(await runScopes(join(folder, 'scopes.json'), named))

@@ -25,7 +25,6 @@ export async function runSessionFile(
 
 /** Gradient cases count as missing: there is no gradient builder yet. */
 export async function runGradientFile(
-  _engine: Engine,
   device: string,
   lines: readonly string[],
   wanted: Wanted,
