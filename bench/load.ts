@@ -53,7 +53,7 @@ async function loadOne(url: URL, request: Buffer, end: number): Promise<number> 
 
 function exchange(socket: Socket, request: Buffer): Promise<void> {
   return new Promise((done, reject) => {
-    let received = Buffer.alloc(0)
+    let received: Buffer = Buffer.alloc(0)
     let wanted = -1
     const onData = (piece: Buffer): void => {
       received = received.byteLength === 0 ? piece : Buffer.concat([received, piece])
