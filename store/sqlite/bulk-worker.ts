@@ -1,0 +1,189 @@
+// A bulk worker: hashes chunks, writes them to packs, reads them back and checks them. It never
+// decides whether a chunk is needed; the store worker does.
+import { createHash } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { parentPort, type Transferable, workerData } from 'node:worker_threads'
+import { crc32c } from '@node-rs/crc32'
+import { WorkerServer } from './calls.ts'
+import { ChunkReader } from './chunk-reader.ts'
+import { refusalOfFailure } from './errors.ts'
+import type { BulkCalls, BulkSetup, ChunkIdentity, LooseChunk, SealedPack } from './messages.ts'
+import { PackWriter, packFileOf } from './pack.ts'
+
+interface HeldChunk {
+  readonly chunk: ChunkIdentity
+  readonly bytes: Uint8Array
+}
+
+/** What one staging has given to this worker so far. */
+interface Intake {
+  /** Hashed, not yet known to be new. */
+  readonly slots: Map<number, HeldChunk>
+  /** New, waiting in memory. */
+  kept: HeldChunk[]
+  writer: PackWriter | undefined
+  readonly sealed: SealedPack[]
+}
+
+interface Answer {
+  readonly reply: unknown
+  readonly transfer?: readonly Transferable[]
+}
+
+class BulkWorker {
+  readonly #setup: BulkSetup
+  readonly #intakes = new Map<number, Intake>()
+  readonly #reader: ChunkReader
+
+  constructor(setup: BulkSetup) {
+    this.#setup = setup
+    this.#reader = new ChunkReader(setup.directory, setup.openPackCount)
+  }
+
+  answer<Kind extends keyof BulkCalls>(kind: Kind, request: BulkCalls[Kind]['request']): Answer {
+    const message = { kind, request } as {
+      [Each in keyof BulkCalls]: { kind: Each; request: BulkCalls[Each]['request'] }
+    }[keyof BulkCalls]
+    switch (message.kind) {
+      case 'hash':
+        return { reply: this.#hash(message.request) }
+      case 'keep':
+        this.#keep(message.request)
+        return { reply: null }
+      case 'drop':
+        this.#intakes.get(message.request.staging)?.slots.delete(message.request.slot)
+        return { reply: null }
+      case 'seal':
+        return { reply: this.#seal(message.request) }
+      case 'discard':
+        this.#discard(message.request)
+        return { reply: null }
+      case 'read':
+        return this.#read(message.request)
+      case 'verify':
+        return { reply: this.#reader.verify(message.request) }
+      case 'merge':
+        return { reply: this.#merge(message.request) }
+      case 'forget':
+        for (const name of message.request.packs) this.#reader.forget(name)
+        return { reply: null }
+      case 'close':
+        for (const staging of this.#intakes.keys()) this.#discard({ staging, remove: false })
+        this.#reader.close()
+        return { reply: null }
+      default:
+        return { reply: message satisfies never }
+    }
+  }
+
+  #intake(staging: number): Intake {
+    let intake = this.#intakes.get(staging)
+    if (intake === undefined) {
+      intake = { slots: new Map(), kept: [], writer: undefined, sealed: [] }
+      this.#intakes.set(staging, intake)
+    }
+    return intake
+  }
+
+  #hash(request: BulkCalls['hash']['request']): ChunkIdentity {
+    const bytes = new Uint8Array(request.bytes)
+    const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
+    const chunk = { digest, crc32c: crc32c(bytes), byteLength: bytes.byteLength }
+    this.#intake(request.staging).slots.set(request.slot, { chunk, bytes })
+    return chunk
+  }
+
+  #keep({ staging, slot, packName }: BulkCalls['keep']['request']): void {
+    const intake = this.#intake(staging)
+    const held = intake.slots.get(slot)
+    if (held === undefined) throw new Error('a chunk is hashed before it is kept')
+    intake.slots.delete(slot)
+    intake.kept.push(held)
+    if (packName !== undefined) this.#writeOut(intake, packName)
+  }
+
+  #writeOut(intake: Intake, packName: string): void {
+    if (intake.kept.length === 0) return
+    try {
+      if (
+        intake.writer !== undefined &&
+        intake.writer.totalByteLength >= this.#setup.packByteLength
+      ) {
+        intake.sealed.push(intake.writer.seal())
+        intake.writer = undefined
+      }
+      intake.writer ??= new PackWriter(this.#setup.directory, packName)
+      for (const { chunk, bytes } of intake.kept) intake.writer.add(chunk, bytes)
+      intake.kept = []
+    } catch (error) {
+      throw refusalOfFailure(error, 'writing a pack')
+    }
+  }
+
+  #seal({ staging, packName }: BulkCalls['seal']['request']): BulkCalls['seal']['reply'] {
+    const intake = this.#intake(staging)
+    if (packName !== undefined) this.#writeOut(intake, packName)
+    try {
+      if (intake.writer !== undefined) intake.sealed.push(intake.writer.seal())
+      intake.writer = undefined
+    } catch (error) {
+      throw refusalOfFailure(error, 'sealing a pack')
+    }
+    const loose = intake.kept.map(({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes }))
+    return { packs: intake.sealed, loose }
+  }
+
+  #discard({ staging, remove }: BulkCalls['discard']['request']): void {
+    const intake = this.#intakes.get(staging)
+    if (intake === undefined) return
+    this.#intakes.delete(staging)
+    intake.writer?.abandon()
+    if (!remove) return
+    for (const { name } of intake.sealed) {
+      rmSync(packFileOf(this.#setup.directory, name), { force: true })
+    }
+  }
+
+  #read(request: BulkCalls['read']['request']): Answer {
+    const bytes = this.#reader.read(request.valueId, request.ordinal)
+    const isWhole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
+    const reply = (isWhole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer
+    return { reply, transfer: [reply] }
+  }
+
+  #merge({ plan, packName }: BulkCalls['merge']['request']): BulkCalls['merge']['reply'] {
+    const damaged: Uint8Array[] = []
+    const moved: (typeof plan.chunks)[number][] = []
+    let writer: PackWriter | undefined
+    try {
+      for (const planned of plan.chunks) {
+        const found = this.#reader.readById(planned.chunkId)
+        if (found === undefined) continue
+        if (found.problem !== undefined) {
+          damaged.push(found.chunk.digest)
+          continue
+        }
+        writer ??= new PackWriter(this.#setup.directory, packName)
+        writer.add(found.chunk, found.bytes)
+        moved.push(planned)
+      }
+      const pack = writer?.seal()
+      return { pack, plan: { chunks: moved }, damaged }
+    } catch (error) {
+      writer?.abandon()
+      throw refusalOfFailure(error, 'merging packs')
+    }
+  }
+}
+
+if (parentPort === null) throw new Error('bulk-worker.ts runs as a worker')
+const server = new WorkerServer<BulkCalls>(parentPort)
+const worker = new BulkWorker(workerData as BulkSetup)
+server.listen((kind, request, call) => {
+  try {
+    const { reply, transfer } = worker.answer(kind, request)
+    server.reply(call, reply, transfer)
+  } catch (error) {
+    server.fail(call, error)
+  }
+})

@@ -1,0 +1,174 @@
+// What the calling thread asks of the store worker and of the bulk workers: types only.
+import type { DType, Shape } from '../../tensor/index.ts'
+import type { Change, Committed, Idempotency, StoreEvent, ValueId } from '../port.ts'
+import type { StoreLimits } from './limits.ts'
+
+/** A chunk as its content says. */
+export interface ChunkIdentity {
+  /** SHA-256 of the bytes. */
+  readonly digest: Uint8Array
+  readonly crc32c: number
+  readonly byteLength: number
+}
+
+/** A new chunk whose bytes go into the catalogue. */
+export interface LooseChunk extends ChunkIdentity {
+  readonly bytes: Uint8Array
+}
+
+/** A pack that is on stable storage under its name, to be named by the catalogue. */
+export interface SealedPack {
+  readonly name: string
+  readonly totalByteLength: number
+  /** Its chunks; the place in the list is the ordinal in the pack. */
+  readonly chunks: readonly ChunkIdentity[]
+}
+
+/** A staged value as a commit carries it to the store worker. */
+export interface StagedContent {
+  readonly dtype: DType
+  readonly shape: Shape
+  readonly byteLength: number
+  readonly digest: Uint8Array
+  /** Bytes of an inline value, or the chunks of a large one. */
+  readonly content:
+    | { readonly kind: 'inline'; readonly crc32c: number; readonly bytes: Uint8Array }
+    | { readonly kind: 'chunked'; readonly chunks: readonly Uint8Array[] }
+}
+
+export interface CommitRequest {
+  readonly changes: readonly Change[]
+  readonly idempotency: Idempotency | undefined
+  /** Staged values that the changes name, by token. */
+  readonly staged: ReadonlyMap<number, StagedContent>
+  readonly packs: readonly SealedPack[]
+  readonly loose: readonly LooseChunk[]
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** Chunks to be copied into one new pack. */
+export interface MergePlan {
+  readonly chunks: readonly { readonly chunkId: number; readonly packId: number | null }[]
+}
+
+/** What one step of the sweep did. */
+export interface SweepStep {
+  readonly values: number
+  readonly chunks: number
+  readonly packs: readonly string[]
+  readonly idempotencyKeys: number
+  /** Whether another step has something to look at. */
+  readonly more: boolean
+  readonly merge: MergePlan | undefined
+}
+
+/** Counters of the store worker since it was opened. */
+export interface WriterStatus {
+  readonly writable: boolean
+  readonly reason: string | undefined
+  /** Commits that were acknowledged. */
+  readonly commits: number
+  /** Transactions that carried them: each was one sync. */
+  readonly batches: number
+}
+
+/** What the store worker can be asked. */
+export interface WriterCalls {
+  open: { request: null; reply: { readonly generation: number; readonly missing: string[] } }
+  commit: { request: CommitRequest; reply: Committed }
+  /** Which of the chunks are there (whole); those stay until `unpin`. */
+  pin: {
+    request: { readonly staging: number; readonly digests: readonly Uint8Array[] }
+    reply: boolean[]
+  }
+  unpin: { request: { readonly staging: number }; reply: null }
+  /** Keeps a value from the sweep until `release`; false where it is gone. */
+  hold: { request: { readonly valueId: ValueId }; reply: boolean }
+  release: { request: { readonly valueId: ValueId }; reply: null }
+  sweep: { request: { readonly now: number; readonly graceMs: number }; reply: SweepStep }
+  /** Names the pack that a merge made. `from`: where each chunk lay when it was planned. */
+  merged: {
+    request: { readonly pack: SealedPack; readonly plan: MergePlan }
+    reply: { readonly moved: number }
+  }
+  /** Remembers what is damaged, so that a new copy of them is taken in. */
+  damaged: {
+    request: { readonly digests: readonly Uint8Array[]; readonly inline: readonly ValueId[] }
+    reply: null
+  }
+  status: { request: null; reply: WriterStatus }
+  close: { request: null; reply: null }
+}
+
+/** What the store worker tells unasked. */
+export type WriterNotice =
+  | { readonly kind: 'event'; readonly event: StoreEvent }
+  | { readonly kind: 'read-only'; readonly reason: string }
+  | { readonly kind: 'log'; readonly message: string }
+
+export interface WriterSetup {
+  readonly directory: string
+  readonly limits: StoreLimits
+}
+
+/** A damaged chunk of a value. */
+export interface DamagedChunk {
+  readonly ordinal: number
+  readonly digest: Uint8Array
+  readonly problem: string
+}
+
+/** What a bulk worker can be asked. */
+export interface BulkCalls {
+  /** Hashes a chunk and holds it under `slot` until `keep` or `drop`. */
+  hash: {
+    request: { readonly staging: number; readonly slot: number; readonly bytes: ArrayBuffer }
+    reply: ChunkIdentity
+  }
+  /** The chunk is new. With a pack name it is written out, else it waits in memory. */
+  keep: {
+    request: {
+      readonly staging: number
+      readonly slot: number
+      readonly packName: string | undefined
+    }
+    reply: null
+  }
+  drop: { request: { readonly staging: number; readonly slot: number }; reply: null }
+  /** Ends the intake of a staging; with a pack name everything is written out. */
+  seal: {
+    request: { readonly staging: number; readonly packName: string | undefined }
+    reply: { readonly packs: SealedPack[]; readonly loose: LooseChunk[] }
+  }
+  /** Forgets a staging. `remove`: also the packs that were sealed for it. */
+  discard: { request: { readonly staging: number; readonly remove: boolean }; reply: null }
+  /** The bytes of one chunk, checked against its crc32c. */
+  read: {
+    request: { readonly valueId: ValueId; readonly ordinal: number }
+    reply: ArrayBuffer
+  }
+  /** Checks chunks against their SHA-256. */
+  verify: {
+    request: { readonly valueId: ValueId; readonly ordinal: number; readonly count: number }
+    reply: { readonly damaged: readonly DamagedChunk[] }
+  }
+  /** Copies chunks into a new pack; `plan` in the reply are those that are in it. */
+  merge: {
+    request: { readonly plan: MergePlan; readonly packName: string }
+    reply: {
+      readonly pack: SealedPack | undefined
+      readonly plan: MergePlan
+      readonly damaged: readonly Uint8Array[]
+    }
+  }
+  /** Closes packs that are gone. */
+  forget: { request: { readonly packs: readonly string[] }; reply: null }
+  close: { request: null; reply: null }
+}
+
+export interface BulkSetup {
+  readonly directory: string
+  readonly packByteLength: number
+  readonly openPackCount: number
+}

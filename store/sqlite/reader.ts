@@ -1,0 +1,392 @@
+// Reads of the catalogue on the read-only connection of whichever thread asks. Each call sees one
+// committed state. Everything that can be long is paged by an index.
+import { Refusal } from '../../tensor/index.ts'
+import type {
+  CheckpointEntry,
+  CheckpointRecord,
+  Committed,
+  GraphRecord,
+  Json,
+  ModelVersionRecord,
+  Page,
+  PageRequest,
+  ValueId,
+  ValueRecord,
+  VariableFilter,
+  VariableRecord,
+} from '../port.ts'
+import type { Connection, Parameter } from './connection.ts'
+import {
+  type CheckpointRow,
+  checkLimit,
+  checkpointColumns,
+  checkpointNumberOf,
+  checkpointOf,
+  endOfPrefix,
+  type GraphRow,
+  graphOf,
+  hexOf,
+  keyOfCursor,
+  pageOf,
+  type ValueRow,
+  type VariableRow,
+  valueColumns,
+  valueRecordOf,
+  variableColumns,
+  variableOf,
+} from './records.ts'
+import { looseByteLengthOf } from './sweep.ts'
+
+/** The SQL that a filtered list of variables runs, with its parameters; a function for tests' sake. */
+export function variableListQuery(
+  filter: VariableFilter,
+  after: string | undefined,
+  limit: number,
+): { readonly sql: string; readonly parameters: readonly Parameter[] } {
+  const source = filter.collection === undefined ? 'variable' : 'collection_member'
+  const from =
+    filter.collection === undefined
+      ? 'variable'
+      : 'collection_member CROSS JOIN variable USING (container, name)'
+  const where = [`${source}.container = ?`]
+  const parameters: Parameter[] = [filter.container]
+  const add = (condition: string, ...values: readonly Parameter[]): void => {
+    where.push(condition)
+    parameters.push(...values)
+  }
+  if (filter.collection !== undefined) add('collection_member.collection = ?', filter.collection)
+  const prefix = filter.prefix ?? ''
+  if (after !== undefined && (prefix === '' || isAfter(after, prefix))) {
+    add(`${source}.name > ?`, after)
+  } else if (prefix !== '') {
+    add(`${source}.name >= ?`, prefix)
+  }
+  const end = endOfPrefix(prefix)
+  if (end !== undefined) add(`${source}.name < ?`, end)
+  if (filter.trainable !== undefined) add('variable.trainable = ?', filter.trainable ? 1 : 0)
+  if (filter.dtype !== undefined) add('variable.dtype = ?', filter.dtype)
+  if (filter.initialized !== undefined) {
+    where.push(`variable.value_id IS ${filter.initialized ? 'NOT ' : ''}NULL`)
+  }
+  const sql = `SELECT ${variableColumns} FROM ${from}
+    LEFT JOIN value ON value.value_id = variable.value_id
+    WHERE ${where.join(' AND ')} ORDER BY ${source}.name LIMIT ?`
+  return { sql, parameters: [...parameters, limit] }
+}
+
+function isAfter(name: string, prefix: string): boolean {
+  return Buffer.compare(Buffer.from(name), Buffer.from(prefix)) >= 0
+}
+
+interface ModelRow {
+  readonly model: string
+  readonly version: number
+  readonly created_at: number
+  readonly description: string
+}
+
+/** What `StoreStatus` takes from the tables. */
+export interface CatalogueSizes {
+  readonly catalogueBytes: number
+  readonly packCount: number
+  readonly packBytes: number
+  readonly looseBytes: number
+  readonly sequence: number
+}
+
+/** Reads on one connection. */
+export class CatalogueReader {
+  readonly #connection: Connection
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  variable(container: string, name: string): VariableRecord | undefined {
+    const row = this.#connection.get<VariableRow>(
+      `SELECT ${variableColumns} FROM variable LEFT JOIN value USING (value_id)
+       WHERE container = ? AND name = ?`,
+      container,
+      name,
+    )
+    return row === undefined ? undefined : variableOf(row)
+  }
+
+  variables(container: string, names: readonly string[]): VariableRecord[] {
+    return this.#connection.snapshot(() =>
+      names.flatMap((name) => this.variable(container, name) ?? []),
+    )
+  }
+
+  listVariables(filter: VariableFilter, page: PageRequest): Page<VariableRecord> {
+    checkLimit(page)
+    const after = keyOfCursor(page.cursor)
+    const { sql, parameters } = variableListQuery(filter, after, page.limit + 1)
+    const rows = this.#connection.all<VariableRow>(sql, ...parameters)
+    return pageOf(rows, page.limit, variableOf, (row) => row.name)
+  }
+
+  /** Containers that hold variables, sorted; by jumping through the index, not by reading it all. */
+  containers(): string[] {
+    const rows = this.#connection.all<{ container: string }>(
+      `WITH RECURSIVE found (container) AS (
+         SELECT min(container) FROM variable
+         UNION ALL
+         SELECT (SELECT min(container) FROM variable WHERE variable.container > found.container)
+         FROM found WHERE found.container IS NOT NULL
+       ) SELECT container FROM found WHERE container IS NOT NULL`,
+    )
+    return rows.map(({ container }) => container)
+  }
+
+  checkpoint(ref: string, container: string | undefined): CheckpointRecord | undefined {
+    const row = this.#checkpointRow(ref, container)
+    return row === undefined ? undefined : checkpointOf(row)
+  }
+
+  #checkpointRow(ref: string, container: string | undefined): CheckpointRow | undefined {
+    const select = `SELECT ${checkpointColumns} FROM checkpoint`
+    if (ref === 'latest') {
+      return container === undefined
+        ? this.#connection.get<CheckpointRow>(`${select} ORDER BY checkpoint_id DESC LIMIT 1`)
+        : this.#connection.get<CheckpointRow>(
+            `${select} WHERE container = ? ORDER BY checkpoint_id DESC LIMIT 1`,
+            container,
+          )
+    }
+    const number = checkpointNumberOf(ref)
+    if (number !== undefined) {
+      return this.#connection.get<CheckpointRow>(`${select} WHERE checkpoint_id = ?`, number)
+    }
+    return this.#connection.get<CheckpointRow>(
+      `${select} WHERE checkpoint_id = (SELECT checkpoint_id FROM label WHERE label = ?)`,
+      ref,
+    )
+  }
+
+  listCheckpoints(
+    filter: { readonly container?: string | undefined; readonly label?: string | undefined },
+    page: PageRequest,
+  ): Page<CheckpointRecord> {
+    checkLimit(page)
+    const after = keyOfCursor(page.cursor)
+    const before = after === undefined ? Number.MAX_SAFE_INTEGER : (checkpointNumberOf(after) ?? 0)
+    const where = ['checkpoint.checkpoint_id < ?']
+    const parameters: Parameter[] = [before]
+    if (filter.container !== undefined) {
+      where.push('checkpoint.container = ?')
+      parameters.push(filter.container)
+    }
+    if (filter.label !== undefined) {
+      where.push('checkpoint.checkpoint_id = (SELECT checkpoint_id FROM label WHERE label = ?)')
+      parameters.push(filter.label)
+    }
+    const rows = this.#connection.all<CheckpointRow>(
+      `SELECT ${checkpointColumns} FROM checkpoint WHERE ${where.join(' AND ')}
+       ORDER BY checkpoint.checkpoint_id DESC LIMIT ?`,
+      ...parameters,
+      page.limit + 1,
+    )
+    return pageOf(rows, page.limit, checkpointOf, (row) => String(row.checkpoint_id))
+  }
+
+  /** A page of entries, sorted by name. Refuses (NOT_FOUND) a checkpoint that is not there. */
+  checkpointEntries(id: string, page: PageRequest): Page<CheckpointEntry> {
+    checkLimit(page)
+    const number = checkpointNumberOf(id) ?? 0
+    const after = keyOfCursor(page.cursor)
+    return this.#connection.snapshot(() => {
+      const known = this.#connection.get('SELECT 1 FROM checkpoint WHERE checkpoint_id = ?', number)
+      if (known === undefined) {
+        throw new Refusal(
+          'NOT_FOUND',
+          'checkpoint/unknown',
+          `There is no checkpoint ${JSON.stringify(id)}.`,
+          { names: { checkpoint: id } },
+        )
+      }
+      const rows = this.#connection.all<ValueRow & { readonly name: string }>(
+        `SELECT name, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
+         WHERE checkpoint_id = ? ${after === undefined ? '' : 'AND name > ?'}
+         ORDER BY name LIMIT ?`,
+        number,
+        ...(after === undefined ? [] : [after]),
+        page.limit + 1,
+      )
+      return pageOf(
+        rows,
+        page.limit,
+        (row) => ({ name: row.name, value: required(valueRecordOf(row)) }),
+        (row) => row.name,
+      )
+    })
+  }
+
+  /** Where a label pointed, newest first. */
+  labelHistory(label: string, page: PageRequest): Page<LabelChange> {
+    checkLimit(page)
+    const after = keyOfCursor(page.cursor)
+    const rows = this.#connection.all<LabelRow>(
+      `SELECT sequence, checkpoint_id, changed_at FROM label_history
+       WHERE label = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?`,
+      label,
+      after === undefined ? Number.MAX_SAFE_INTEGER : (checkpointNumberOf(after) ?? 0),
+      page.limit + 1,
+    )
+    return pageOf(
+      rows,
+      page.limit,
+      (row) => ({
+        sequence: row.sequence,
+        checkpoint: row.checkpoint_id === null ? undefined : String(row.checkpoint_id),
+        changedAt: row.changed_at,
+      }),
+      (row) => String(row.sequence),
+    )
+  }
+
+  graph(id: string): GraphRecord | undefined {
+    const row = this.#connection.get<GraphRow>(
+      `SELECT graph_id, created_at, summary, ${valueColumns}
+       FROM graph JOIN value USING (value_id) WHERE graph_id = ?`,
+      id,
+    )
+    return row === undefined ? undefined : graphOf(row)
+  }
+
+  listGraphs(page: PageRequest): Page<GraphRecord> {
+    checkLimit(page)
+    const rows = this.#connection.all<GraphRow>(
+      `SELECT graph_id, created_at, summary, ${valueColumns}
+       FROM graph JOIN value USING (value_id) WHERE graph_id > ? ORDER BY graph_id LIMIT ?`,
+      keyOfCursor(page.cursor) ?? '',
+      page.limit + 1,
+    )
+    return pageOf(rows, page.limit, graphOf, (row) => row.graph_id)
+  }
+
+  modelVersions(model?: string, version?: number): ModelVersionRecord[] {
+    const where = ['1']
+    const parameters: Parameter[] = []
+    if (model !== undefined) {
+      where.push('model = ?')
+      parameters.push(model)
+    }
+    if (version !== undefined) {
+      where.push('version = ?')
+      parameters.push(version)
+    }
+    return this.#connection.snapshot(() =>
+      this.#connection
+        .all<ModelRow>(
+          `SELECT model, version, created_at, description FROM model_version
+           WHERE ${where.join(' AND ')} ORDER BY model, version`,
+          ...parameters,
+        )
+        .map((row) => this.#modelVersionOf(row)),
+    )
+  }
+
+  #modelVersionOf(row: ModelRow): ModelVersionRecord {
+    const files = this.#connection.all<ValueRow & { readonly path: string }>(
+      `SELECT path, ${valueColumns} FROM model_file JOIN value USING (value_id)
+       WHERE model = ? AND version = ? ORDER BY path`,
+      row.model,
+      row.version,
+    )
+    return {
+      model: row.model,
+      version: row.version,
+      files: files.map((file) => ({ path: file.path, value: required(valueRecordOf(file)) })),
+      description: JSON.parse(row.description) as Json,
+      createdAt: row.created_at,
+    }
+  }
+
+  idempotent(
+    key: string,
+    now: number,
+  ): { readonly digest: string; readonly committed: Committed } | undefined {
+    const row = this.#connection.get<{ digest: string; outcome: string }>(
+      'SELECT digest, outcome FROM idempotency WHERE key = ? AND expires_at > ?',
+      key,
+      now,
+    )
+    if (row === undefined) return undefined
+    const committed = { ...(JSON.parse(row.outcome) as Committed), replayed: true }
+    return { digest: row.digest, committed }
+  }
+
+  record(valueId: ValueId): ValueRecord | undefined {
+    const row = this.#connection.get<ValueRow>(
+      `SELECT ${valueColumns} FROM value WHERE value_id = ?`,
+      valueId,
+    )
+    return row === undefined ? undefined : valueRecordOf(row)
+  }
+
+  /** Bytes that lie inline, with the checksum that they should have. */
+  inlineContent(
+    valueId: ValueId,
+  ): { readonly bytes: Uint8Array; readonly crc32c: number } | undefined {
+    return this.#connection.get(
+      'SELECT bytes, crc32c FROM inline_content WHERE value_id = ?',
+      valueId,
+    )
+  }
+
+  /** The chunks of a value in order; none for an inline one. */
+  chunks(valueId: ValueId): ChunkRecord[] {
+    const rows = this.#connection.all<{ digest: Uint8Array; byte_length: number }>(
+      `SELECT digest, byte_length FROM value_chunk JOIN chunk USING (chunk_id)
+       WHERE value_id = ? ORDER BY ordinal`,
+      valueId,
+    )
+    return rows.map((row) => ({ digest: hexOf(row.digest), byteLength: row.byte_length }))
+  }
+
+  sizes(): CatalogueSizes {
+    return this.#connection.snapshot(() => {
+      const packs = this.#connection.get<{ count: number; bytes: number }>(
+        'SELECT count(*) AS count, coalesce(sum(total_bytes), 0) AS bytes FROM pack',
+      )
+      const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
+      const pages = this.#connection.pragma('page_count') as number
+      const pageByteLength = this.#connection.pragma('page_size') as number
+      return {
+        catalogueBytes: pages * pageByteLength,
+        packCount: packs?.count ?? 0,
+        packBytes: packs?.bytes ?? 0,
+        looseBytes: looseByteLengthOf(this.#connection),
+        sequence: state?.sequence ?? 0,
+      }
+    })
+  }
+}
+
+interface LabelRow {
+  readonly sequence: number
+  readonly checkpoint_id: number | null
+  readonly changed_at: number
+}
+
+/** One turn in the history of a label. */
+export interface LabelChange {
+  readonly sequence: number
+  /** Where it pointed from then on; undefined: nowhere. */
+  readonly checkpoint: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly changedAt: number
+}
+
+/** A chunk of a value, named by its content. */
+export interface ChunkRecord {
+  /** Lower-case hex SHA-256 of its bytes. */
+  readonly digest: string
+  readonly byteLength: number
+}
+
+function required(value: ValueRecord | undefined): ValueRecord {
+  if (value === undefined) throw new Error('an inner join found a value')
+  return value
+}

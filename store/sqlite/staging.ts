@@ -1,0 +1,307 @@
+// Intake on the calling thread: cuts a stream into chunks, hands them to bulk workers to be hashed
+// and kept, and remembers what each token stands for until a commit or `discard`.
+import { createHash } from 'node:crypto'
+import { crc32c } from '@node-rs/crc32'
+import {
+  byteLengthOf,
+  elementCountOf,
+  formatShape,
+  isNumeric,
+  Refusal,
+  type TensorStream,
+} from '../../tensor/index.ts'
+import type { StagedValue, Staging } from '../port.ts'
+import type { BulkLane, BulkPool, Lease } from './bulk-pool.ts'
+import type { WorkerClient } from './calls.ts'
+import { chunkByteLength, inlineByteLength } from './limits.ts'
+import type {
+  LooseChunk,
+  SealedPack,
+  StagedContent,
+  WriterCalls,
+  WriterNotice,
+} from './messages.ts'
+import { hexOf } from './records.ts'
+import { keyOf } from './write-values.ts'
+
+/** What a staging needs of its store. */
+export interface StagingHost {
+  readonly writer: WorkerClient<WriterCalls, WriterNotice>
+  readonly bulk: BulkPool
+  readonly looseByteLength: number
+  /** Numbers that no other staging, token or pack of this store has. */
+  nextToken(): number
+  nextPackName(): string
+  /** Says which staging a token belongs to, so that a commit finds it. */
+  remember(token: number, staging: SqliteStaging): void
+  forget(tokens: Iterable<number>): void
+}
+
+/** What a staging hands to a commit. */
+export interface SealedStaging {
+  readonly packs: readonly SealedPack[]
+  readonly loose: readonly LooseChunk[]
+}
+
+type Incoming = Omit<TensorStream, 'name'>
+
+function checkSize({ dtype, shape, byteLength }: Incoming): void {
+  const count = elementCountOf(shape)
+  const wanted = isNumeric(dtype) ? count * byteLengthOf(dtype) : byteLength
+  if (byteLength === wanted && Number.isSafeInteger(byteLength) && byteLength >= 0) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'tensor/size-mismatch',
+    `A ${dtype} tensor of shape ${formatShape(shape)} takes ${wanted} bytes; ${byteLength} were given.`,
+  )
+}
+
+function wrongLength(tensor: Incoming, seen: string): Refusal {
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'tensor/size-mismatch',
+    `A tensor of ${tensor.byteLength} bytes was announced; ${seen} came.`,
+  )
+}
+
+function closed(): Refusal {
+  return new Refusal(
+    'FAILED_PRECONDITION',
+    'staging/closed',
+    'The staging was committed or discarded and takes nothing more.',
+    { fix: 'Stage the values again.' },
+  )
+}
+
+/** Cuts a stream into pieces of `pieceByteLength` (the last may be shorter); each owns its memory. */
+async function* piecesOf(tensor: Incoming, pieceByteLength: number): AsyncGenerator<ArrayBuffer> {
+  let remaining = tensor.byteLength
+  let piece = new Uint8Array(Math.min(pieceByteLength, remaining))
+  let filled = 0
+  for await (const bytes of tensor.chunks()) {
+    let offset = 0
+    while (offset < bytes.byteLength) {
+      if (remaining === 0) throw wrongLength(tensor, 'more')
+      const length = Math.min(bytes.byteLength - offset, piece.byteLength - filled)
+      piece.set(bytes.subarray(offset, offset + length), filled)
+      filled += length
+      offset += length
+      remaining -= length
+      if (filled < piece.byteLength) continue
+      yield piece.buffer
+      piece = new Uint8Array(Math.min(pieceByteLength, remaining))
+      filled = 0
+    }
+  }
+  if (remaining > 0) throw wrongLength(tensor, `${tensor.byteLength - remaining}`)
+}
+
+/** One staging. `open` until its first commit or `discard`. */
+export class SqliteStaging implements Staging {
+  readonly id: number
+  readonly #host: StagingHost
+  readonly #contents = new Map<number, StagedContent>()
+  /** Chunks seen here, by digest; each promise settles once it is known where the chunk is. */
+  readonly #decisions = new Map<string, Promise<void>>()
+  readonly #lanes = new Set<BulkLane>()
+  readonly #adding = new Set<Promise<unknown>>()
+  #state: 'open' | 'sealed' | 'ended' = 'open'
+  #sealed: Promise<SealedStaging> | undefined
+  #committing: Promise<unknown> = Promise.resolve()
+  #failure: unknown
+  #newByteLength = 0
+  #lastSlot = 0
+  #isOutcomeUnknown = false
+
+  constructor(host: StagingHost) {
+    this.#host = host
+    this.id = host.nextToken()
+  }
+
+  add(tensor: Incoming): Promise<StagedValue> {
+    const adding = this.#add(tensor)
+    this.#adding.add(adding)
+    const done = (): void => {
+      this.#adding.delete(adding)
+    }
+    adding.then(done, done)
+    return adding
+  }
+
+  async discard(): Promise<void> {
+    await this.#committing
+    await this.#end(!this.#isOutcomeUnknown)
+  }
+
+  /** What a token stands for. */
+  content(token: number): StagedContent {
+    const content = this.#contents.get(token)
+    if (content === undefined || this.#state === 'ended') throw closed()
+    return content
+  }
+
+  /** Whether bytes went to bulk workers, so that sealing takes time. */
+  get isBulk(): boolean {
+    return this.#lanes.size > 0
+  }
+
+  /** Ends the intake and brings packs to stable storage. Once done it is done: call it again freely. */
+  seal(): Promise<SealedStaging> {
+    if (this.#state === 'ended') return Promise.reject(closed())
+    this.#state = 'sealed'
+    this.#sealed ??= this.#seal()
+    return this.#sealed
+  }
+
+  /** Ends the intake of a staging that holds inline values only. */
+  sealInline(): void {
+    this.#state = 'sealed'
+  }
+
+  /** Tells of a commit that uses it: `discard` waits for that, and its success ends the staging. */
+  usedBy(commit: Promise<unknown>): void {
+    this.#committing = commit.then(
+      () => this.#end(false),
+      (error) => {
+        // The commit may yet turn out to be in the log: then its packs must be there.
+        const isRefused = error instanceof Refusal && error.code !== 'UNAVAILABLE'
+        if (!isRefused) this.#isOutcomeUnknown = true
+      },
+    )
+  }
+
+  async #seal(): Promise<SealedStaging> {
+    await Promise.allSettled(this.#adding)
+    if (this.#failure !== undefined) throw this.#failure
+    const spills = this.#newByteLength >= this.#host.looseByteLength
+    const parts = await Promise.all(
+      [...this.#lanes].map((lane) =>
+        lane.call('seal', {
+          staging: this.id,
+          packName: spills ? this.#host.nextPackName() : undefined,
+        }),
+      ),
+    )
+    return {
+      packs: parts.flatMap(({ packs }) => packs),
+      loose: parts.flatMap(({ loose }) => loose),
+    }
+  }
+
+  async #end(removePacks: boolean): Promise<void> {
+    if (this.#state === 'ended') return
+    this.#state = 'ended'
+    await Promise.allSettled([...this.#adding, this.#sealed])
+    this.#host.forget(this.#contents.keys())
+    this.#contents.clear()
+    if (!this.isBulk) return
+    const request = { staging: this.id, remove: removePacks }
+    // Where a worker is lost the next start of the store removes what is left.
+    await Promise.allSettled([...this.#lanes].map((lane) => lane.call('discard', request)))
+    await Promise.allSettled([this.#host.writer.call('unpin', { staging: this.id })])
+  }
+
+  async #add(tensor: Incoming): Promise<StagedValue> {
+    checkSize(tensor)
+    this.#checkOpen()
+    const content =
+      tensor.byteLength <= inlineByteLength
+        ? await this.#addInline(tensor)
+        : await this.#addChunked(tensor)
+    this.#checkOpen()
+    const token = this.#host.nextToken()
+    this.#contents.set(token, content)
+    this.#host.remember(token, this)
+    const { dtype, shape, byteLength, digest } = content
+    return { dtype, shape, byteLength, digest: hexOf(digest), token }
+  }
+
+  #checkOpen(): void {
+    if (this.#state !== 'open') throw closed()
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #addInline(tensor: Incoming): Promise<StagedContent> {
+    let bytes = new Uint8Array()
+    for await (const piece of piecesOf(tensor, inlineByteLength)) bytes = new Uint8Array(piece)
+    const { dtype, shape, byteLength } = tensor
+    const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
+    return {
+      dtype,
+      shape: [...shape],
+      byteLength,
+      digest,
+      content: { kind: 'inline', crc32c: crc32c(bytes), bytes },
+    }
+  }
+
+  async #addChunked(tensor: Incoming): Promise<StagedContent> {
+    const digests: Promise<Uint8Array>[] = []
+    try {
+      for await (const piece of piecesOf(tensor, chunkByteLength)) {
+        const lease = await this.#host.bulk.lease()
+        if (this.#state !== 'open' || this.#failure !== undefined) {
+          lease.release()
+          this.#checkOpen()
+        }
+        const digest = this.#take(lease, piece)
+        digest.catch(() => undefined)
+        digests.push(digest)
+      }
+    } finally {
+      await Promise.allSettled(digests)
+    }
+    const chunks = await Promise.all(digests)
+    const { dtype, shape, byteLength } = tensor
+    const digest = chunks.length === 1 ? chunks[0] : digestOfChunks(chunks)
+    return { dtype, shape: [...shape], byteLength, digest, content: { kind: 'chunked', chunks } }
+  }
+
+  async #take({ lane, release }: Lease, piece: ArrayBuffer): Promise<Uint8Array> {
+    try {
+      this.#lanes.add(lane)
+      const slot = ++this.#lastSlot
+      const at = { staging: this.id, slot }
+      const chunk = await lane.call('hash', { ...at, bytes: piece }, [piece])
+      const key = keyOf(chunk.digest)
+      const known = this.#decisions.get(key)
+      if (known !== undefined) {
+        await Promise.all([lane.call('drop', at), known])
+        return chunk.digest
+      }
+      const decision = this.#decide(lane, at, chunk)
+      this.#decisions.set(key, decision)
+      await decision
+      return chunk.digest
+    } catch (error) {
+      this.#failure ??= error
+      throw error
+    } finally {
+      release()
+    }
+  }
+
+  async #decide(
+    lane: BulkLane,
+    at: { readonly staging: number; readonly slot: number },
+    chunk: { readonly digest: Uint8Array; readonly byteLength: number },
+  ): Promise<void> {
+    const pin = { staging: this.id, digests: [chunk.digest] }
+    const [isKnown] = await this.#host.writer.call('pin', pin)
+    if (isKnown) {
+      await lane.call('drop', at)
+      return
+    }
+    this.#newByteLength += chunk.byteLength
+    const spills = this.#newByteLength >= this.#host.looseByteLength
+    const packName = spills ? this.#host.nextPackName() : undefined
+    await lane.call('keep', { ...at, packName })
+  }
+}
+
+/** The digest of content in several chunks: SHA-256 of their digests. */
+export function digestOfChunks(chunks: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('sha256')
+  for (const digest of chunks) hash.update(digest)
+  return new Uint8Array(hash.digest())
+}

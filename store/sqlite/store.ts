@@ -1,0 +1,343 @@
+// The port on top of the driver's parts: reads on the calling thread, commits in the store worker,
+// events in commit order.
+import { Refusal } from '../../tensor/index.ts'
+import type {
+  Bus,
+  Catalogue,
+  Change,
+  CheckpointEntry,
+  Committed,
+  Idempotency,
+  Page,
+  PageRequest,
+  Store,
+  StoreEvent,
+  StoreStatus,
+  ValueSource,
+} from '../port.ts'
+import type { BulkPool } from './bulk-pool.ts'
+import type { WorkerClient } from './calls.ts'
+import type { Connection } from './connection.ts'
+import { refusalOfFailure } from './errors.ts'
+import type { StoreLimits } from './limits.ts'
+import type { Lock } from './lock.ts'
+import { Maintenance, type MaintenanceReport } from './maintenance.ts'
+import type { CommitRequest, StagedContent, WriterCalls, WriterNotice } from './messages.ts'
+import { meet, type Subjects, subjectsOf } from './order.ts'
+import { CatalogueReader, type LabelChange } from './reader.ts'
+import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
+import { SqliteValues } from './values.ts'
+
+/** The parts that an opened store is made of. */
+export interface StoreParts {
+  readonly writer: WorkerClient<WriterCalls, WriterNotice>
+  readonly bulk: BulkPool
+  readonly connection: Connection
+  readonly lock: Lock
+  readonly limits: StoreLimits
+  readonly clock: () => number
+  readonly log: (message: string) => void
+  /** How often the data directory was opened; makes names of packs unique. */
+  readonly generation: number
+}
+
+/** Names read at once on the calling thread; more are read in turns of this many. */
+const entriesPageCount = 1_000
+
+function sourcesOf(change: Change): readonly ValueSource[] {
+  switch (change.kind) {
+    case 'create_variable':
+    case 'write_value':
+    case 'put_graph':
+      return [change.value]
+    case 'import_checkpoint':
+      return change.entries.map(({ value }) => value)
+    case 'put_model_version':
+      return change.files.map(({ value }) => value)
+    default:
+      return []
+  }
+}
+
+function closedStore(): Refusal {
+  return new Refusal('UNAVAILABLE', 'store/closed', 'The store has been closed.')
+}
+
+/** The store of one data directory. */
+export class SqliteStore implements Store {
+  readonly catalogue: Catalogue & {
+    /** Where a label pointed, newest first; also after the checkpoints are gone. */
+    labelHistory(label: string, page: PageRequest): Promise<Page<LabelChange>>
+  }
+  readonly values: SqliteValues
+  readonly bus: Bus
+  readonly #parts: StoreParts
+  readonly #reader: CatalogueReader
+  readonly #maintenance: Maintenance
+  readonly #stagings = new Map<number, SqliteStaging>()
+  readonly #listeners = new Set<(event: StoreEvent) => void>()
+  readonly #sealing = new Set<{ readonly subjects: Subjects; readonly sent: Promise<unknown> }>()
+  readonly #committing = new Set<Promise<unknown>>()
+  #lastToken = 0
+  #lastPack = 0
+  #unwritable: string | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts
+    this.#reader = new CatalogueReader(parts.connection)
+    this.catalogue = this.#newCatalogue()
+    const stagingHost = this.#newStagingHost()
+    this.values = new SqliteValues({
+      writer: parts.writer,
+      bulk: parts.bulk,
+      reader: this.#reader,
+      newStaging: () => new SqliteStaging(stagingHost),
+      checkOpen: () => this.#checkOpen(),
+    })
+    this.bus = {
+      subscribe: (listener) => {
+        this.#listeners.add(listener)
+        return () => this.#listeners.delete(listener)
+      },
+    }
+    this.#maintenance = new Maintenance({
+      writer: parts.writer,
+      bulk: parts.bulk,
+      limits: parts.limits,
+      clock: parts.clock,
+      nextPackName: () => this.#nextPackName(),
+      log: parts.log,
+    })
+    this.#maintenance.start()
+  }
+
+  /**
+   * How the store is doing. `commits` were acknowledged since it was opened, by `batches`
+   * transactions of one sync each.
+   */
+  async status(): Promise<StoreStatus & { readonly commits: number; readonly batches: number }> {
+    this.#checkOpen()
+    const { commits, batches, writable, reason } = await this.#writerStatus()
+    const sizes = this.#read(() => this.#reader.sizes())
+    return { ...sizes, writable, reason, commits, batches }
+  }
+
+  /**
+   * Frees now what nothing names and nobody reads, without a time of grace, and merges packs where
+   * that is due; in the background both happen by themselves.
+   */
+  sweep(): Promise<MaintenanceReport> {
+    this.#checkOpen()
+    return this.#maintenance.run(0)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** What the store worker tells unasked. */
+  notice(notice: WriterNotice): void {
+    switch (notice.kind) {
+      case 'event':
+        for (const listener of this.#listeners) this.#tell(listener, notice.event)
+        return
+      case 'read-only':
+        this.#unwritable ??= notice.reason
+        this.#parts.log(`the store takes no writes: ${notice.reason}`)
+        return
+      case 'log':
+        this.#parts.log(notice.message)
+        return
+      default:
+        notice satisfies never
+    }
+  }
+
+  /** A thread has ended unasked: nothing can be written any more. */
+  lost(error: Error): void {
+    this.#unwritable ??= `a thread of the store has ended (${error.message}).`
+    this.#parts.log(`the store takes no writes: ${this.#unwritable}`)
+  }
+
+  #tell(listener: (event: StoreEvent) => void, event: StoreEvent): void {
+    try {
+      listener(event)
+    } catch (error) {
+      this.#parts.log(`a listener failed: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+
+  async #writerStatus(): Promise<WriterCalls['status']['reply']> {
+    try {
+      const status = await this.#parts.writer.call('status', null)
+      const reason = status.reason ?? this.#unwritable
+      return { ...status, writable: reason === undefined, reason }
+    } catch {
+      return { writable: false, reason: this.#unwritable, commits: 0, batches: 0 }
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { writer, bulk, connection, lock } = this.#parts
+    await this.#maintenance.stop()
+    while (this.#committing.size > 0) await Promise.allSettled(this.#committing)
+    const closeReaders = async (): Promise<void> => {
+      await Promise.allSettled(bulk.lanes.map((lane) => lane.call('close', null)))
+      connection.close()
+    }
+    const closeWriter = (): Promise<unknown> => Promise.allSettled([writer.call('close', null)])
+    if (this.#unwritable === undefined) {
+      // The last connection brings the log into the catalogue: let it be the one that can write.
+      await closeReaders()
+      await closeWriter()
+    } else {
+      // After a failed sync nothing may be taken over from the log before the next start.
+      await closeWriter()
+      await closeReaders()
+    }
+    await Promise.all([writer.end(), bulk.end()])
+    lock.release()
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw closedStore()
+  }
+
+  #read<T>(read: () => T): T {
+    this.#checkOpen()
+    try {
+      return read()
+    } catch (error) {
+      throw refusalOfFailure(error, 'reading the catalogue')
+    }
+  }
+
+  #nextPackName(): string {
+    this.#lastPack += 1
+    return `${this.#parts.generation}-${this.#lastPack}`
+  }
+
+  #newStagingHost(): StagingHost {
+    const { writer, bulk, limits } = this.#parts
+    return {
+      writer,
+      bulk,
+      looseByteLength: limits.looseByteLengthPerCommit,
+      nextToken: () => ++this.#lastToken,
+      nextPackName: () => this.#nextPackName(),
+      remember: (token, staging) => this.#stagings.set(token, staging),
+      forget: (tokens) => {
+        for (const token of tokens) this.#stagings.delete(token)
+      },
+    }
+  }
+
+  #newCatalogue(): SqliteStore['catalogue'] {
+    const reader = this.#reader
+    return {
+      variable: async (container, name) => this.#read(() => reader.variable(container, name)),
+      variables: async (container, names) => this.#read(() => reader.variables(container, names)),
+      listVariables: async (filter, page) => this.#read(() => reader.listVariables(filter, page)),
+      containers: async () => this.#read(() => reader.containers()),
+      checkpoint: async (ref, container) => this.#read(() => reader.checkpoint(ref, container)),
+      listCheckpoints: async (filter, page) =>
+        this.#read(() => reader.listCheckpoints(filter, page)),
+      checkpointEntries: (id, page) =>
+        page === undefined
+          ? this.#allEntries(id)
+          : Promise.try(() => this.#read(() => reader.checkpointEntries(id, page))),
+      graph: async (id) => this.#read(() => reader.graph(id)),
+      listGraphs: async (page) => this.#read(() => reader.listGraphs(page)),
+      modelVersion: async (model, version) =>
+        this.#read(() => reader.modelVersions(model, version)[0]),
+      modelVersions: async (model) => this.#read(() => reader.modelVersions(model)),
+      labelHistory: async (label, page) => this.#read(() => reader.labelHistory(label, page)),
+      idempotent: async (key) => this.#read(() => reader.idempotent(key, this.#parts.clock())),
+      commit: (changes, idempotency) => this.#commit(changes, idempotency),
+    }
+  }
+
+  /** Every entry, in turns that let others have the thread. A checkpoint's entries never change. */
+  async #allEntries(id: string): Promise<Page<CheckpointEntry>> {
+    const items: CheckpointEntry[] = []
+    let cursor: string | undefined
+    do {
+      const request = { limit: entriesPageCount, cursor }
+      const page = this.#read(() => this.#reader.checkpointEntries(id, request))
+      for (const item of page.items) items.push(item)
+      cursor = page.cursor
+      if (cursor !== undefined) await new Promise((resolve) => setImmediate(resolve))
+    } while (cursor !== undefined)
+    return { items, cursor: undefined }
+  }
+
+  async #commit(
+    changes: readonly Change[],
+    idempotency: Idempotency | undefined,
+  ): Promise<Committed> {
+    this.#checkOpen()
+    const staged = new Map<number, StagedContent>()
+    const stagings = new Set<SqliteStaging>()
+    for (const source of changes.flatMap(sourcesOf)) {
+      if (source === null || !('token' in source)) continue
+      const staging = this.#stagings.get(source.token)
+      if (staging === undefined) throw closedStaging()
+      staged.set(source.token, staging.content(source.token))
+      stagings.add(staging)
+    }
+    const now = this.#parts.clock()
+    const commit = this.#send({ changes, idempotency, staged, now }, [...stagings])
+    this.#committing.add(commit)
+    for (const staging of stagings) staging.usedBy(commit)
+    try {
+      return await commit
+    } finally {
+      this.#committing.delete(commit)
+    }
+  }
+
+  async #send(
+    request: Omit<CommitRequest, 'packs' | 'loose'>,
+    stagings: readonly SqliteStaging[],
+  ): Promise<Committed> {
+    const subjects = subjectsOf(request.changes)
+    const before = [...this.#sealing].filter((one) => meet(one.subjects, subjects))
+    const needsTime = before.length > 0 || stagings.some((staging) => staging.isBulk)
+    // Sent in this very turn, so that commits reach the store worker in the order of the calls.
+    if (!needsTime) {
+      for (const staging of stagings) staging.sealInline()
+      return this.#submit(request, [])
+    }
+    const sealed = Promise.all(stagings.map((staging) => staging.seal()))
+    const sent = Promise.withResolvers<void>()
+    const turn = { subjects, sent: sent.promise }
+    this.#sealing.add(turn)
+    try {
+      const [parts] = await Promise.all([sealed, ...before.map((one) => one.sent)])
+      return this.#submit(request, parts)
+    } finally {
+      this.#sealing.delete(turn)
+      sent.resolve()
+    }
+  }
+
+  #submit(
+    request: Omit<CommitRequest, 'packs' | 'loose'>,
+    sealed: readonly SealedStaging[],
+  ): Promise<Committed> {
+    const packs = sealed.flatMap((part) => part.packs)
+    const loose = sealed.flatMap((part) => part.loose)
+    return this.#parts.writer.call('commit', { ...request, packs, loose })
+  }
+}
+
+function closedStaging(): Refusal {
+  return new Refusal(
+    'FAILED_PRECONDITION',
+    'staging/closed',
+    'A staged value was committed or discarded already.',
+    { fix: 'Stage the value again.' },
+  )
+}

@@ -1,0 +1,154 @@
+// Freeing what nothing names any more, in bounded steps: values, then chunks, then packs; and
+// choosing which chunks should be copied into a new pack. Runs in the store worker, between
+// commits, so that no decision about a reference is ever made beside another one.
+import type { ValueId } from '../port.ts'
+import type { Connection } from './connection.ts'
+import type { StoreLimits } from './limits.ts'
+import type { MergePlan } from './messages.ts'
+import { keyOf } from './write-values.ts'
+
+/** What the sweep must leave alone although no row names it. */
+export interface Protected {
+  isHeld(valueId: ValueId): boolean
+  isPinned(digestKey: string): boolean
+}
+
+/** What one step deleted from the catalogue. */
+export interface SweptRows {
+  readonly values: number
+  readonly chunks: number
+  /** Names of packs that no chunk lies in; their files may go once this is durable. */
+  readonly packs: string[]
+  readonly idempotencyKeys: number
+  readonly more: boolean
+}
+
+/** Goes through unreferenced rows from where the last step ended. */
+export class Sweep {
+  readonly #connection: Connection
+  readonly #limits: StoreLimits
+  readonly #protected: Protected
+  /** When a value was first seen unreferenced, on the worker's own monotonic clock. */
+  readonly #firstSeenMs = new Map<ValueId, number>()
+  #valueCursor = 0
+  #chunkCursor = 0
+
+  constructor(connection: Connection, limits: StoreLimits, protectedRows: Protected) {
+    this.#connection = connection
+    this.#limits = limits
+    this.#protected = protectedRows
+  }
+
+  /** A value is named again: if it is dropped later, its time of grace starts anew. */
+  forget(valueId: ValueId): void {
+    this.#firstSeenMs.delete(valueId)
+  }
+
+  /**
+   * Deletes rows inside the caller's transaction. `now`: milliseconds since the epoch, for the
+   * expiry of idempotency keys; `monotonicMs`: for the time of grace.
+   */
+  step(now: number, monotonicMs: number, graceMs: number): SweptRows {
+    const idempotencyKeys = this.#connection.run(
+      `DELETE FROM idempotency WHERE key IN (
+         SELECT key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
+      now,
+      this.#limits.sweepStepCount,
+    ).changes
+    const values = this.#sweepValues(monotonicMs, graceMs)
+    const chunks = this.#sweepChunks()
+    const packs = this.#connection
+      .all<{ name: string }>('DELETE FROM pack WHERE live_bytes = 0 RETURNING name')
+      .map(({ name }) => name)
+    const more =
+      this.#valueCursor !== 0 ||
+      this.#chunkCursor !== 0 ||
+      values + chunks + idempotencyKeys + packs.length > 0
+    return { values, chunks, packs, idempotencyKeys, more }
+  }
+
+  #sweepValues(monotonicMs: number, graceMs: number): number {
+    const limit = this.#limits.sweepStepCount
+    const rows = this.#connection.all<{ value_id: number }>(
+      `SELECT value_id FROM value WHERE reference_count = 0 AND value_id > ?
+       ORDER BY value_id LIMIT ?`,
+      this.#valueCursor,
+      limit,
+    )
+    this.#valueCursor = rows.length < limit ? 0 : rows[rows.length - 1].value_id
+    let swept = 0
+    for (const { value_id: valueId } of rows) {
+      const firstSeenMs = this.#firstSeenMs.get(valueId) ?? monotonicMs
+      this.#firstSeenMs.set(valueId, firstSeenMs)
+      if (monotonicMs - firstSeenMs < graceMs || this.#protected.isHeld(valueId)) continue
+      this.#connection.run('DELETE FROM value_chunk WHERE value_id = ?', valueId)
+      this.#connection.run('DELETE FROM value WHERE value_id = ?', valueId)
+      this.#firstSeenMs.delete(valueId)
+      swept += 1
+    }
+    return swept
+  }
+
+  #sweepChunks(): number {
+    const limit = this.#limits.sweepStepCount
+    const rows = this.#connection.all<{ chunk_id: number; digest: Uint8Array }>(
+      `SELECT chunk_id, digest FROM chunk WHERE reference_count = 0 AND chunk_id > ?
+       ORDER BY chunk_id LIMIT ?`,
+      this.#chunkCursor,
+      limit,
+    )
+    this.#chunkCursor = rows.length < limit ? 0 : rows[rows.length - 1].chunk_id
+    let swept = 0
+    for (const { chunk_id: chunkId, digest } of rows) {
+      if (this.#protected.isPinned(keyOf(digest))) continue
+      this.#connection.run('DELETE FROM chunk WHERE chunk_id = ?', chunkId)
+      swept += 1
+    }
+    return swept
+  }
+}
+
+/** Bytes of the chunks that lie in the catalogue itself. */
+export function looseByteLengthOf(connection: Connection): number {
+  const row = connection.get<{ bytes: number }>(
+    'SELECT coalesce(sum(byte_length), 0) AS bytes FROM chunk WHERE pack_id IS NULL',
+  )
+  return row?.bytes ?? 0
+}
+
+/** Packs to copy out of: one that is mostly dead, else small ones where there are many. */
+function packsToMerge(connection: Connection, limits: StoreLimits): number[] {
+  const dead = connection.get<{ pack_id: number }>(
+    `SELECT pack_id FROM pack WHERE live_bytes * 2 < total_bytes AND EXISTS (
+       SELECT 1 FROM chunk WHERE chunk.pack_id = pack.pack_id AND reference_count > 0 AND damaged = 0
+     ) ORDER BY pack_id LIMIT 1`,
+  )
+  if (dead !== undefined) return [dead.pack_id]
+  const small = connection.all<{ pack_id: number }>(
+    'SELECT pack_id FROM pack WHERE total_bytes < ? ORDER BY pack_id LIMIT ?',
+    limits.smallPackByteLength,
+    limits.mergePackCount,
+  )
+  return small.length < limits.mergePackCount ? [] : small.map(({ pack_id: packId }) => packId)
+}
+
+/** The next chunks worth copying into a new pack; undefined where all is well. */
+export function planMerge(connection: Connection, limits: StoreLimits): MergePlan | undefined {
+  const isLooseFull = looseByteLengthOf(connection) >= limits.mergeLooseByteLength
+  const packs: (number | null)[] = isLooseFull ? [null] : packsToMerge(connection, limits)
+  const chunks: MergePlan['chunks'][number][] = []
+  let byteLength = 0
+  for (const packId of packs) {
+    const rows = connection.all<{ chunk_id: number; byte_length: number }>(
+      `SELECT chunk_id, byte_length FROM chunk
+       WHERE pack_id IS ? AND reference_count > 0 AND damaged = 0 ORDER BY pack_ordinal`,
+      packId,
+    )
+    for (const row of rows) {
+      if (byteLength >= limits.mergeStepByteLength) break
+      chunks.push({ chunkId: row.chunk_id, packId })
+      byteLength += row.byte_length
+    }
+  }
+  return chunks.length === 0 ? undefined : { chunks }
+}

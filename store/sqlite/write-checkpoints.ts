@@ -1,0 +1,304 @@
+// The changes of a commit that touch checkpoints and labels. Runs in the store worker, inside a
+// savepoint. A checkpoint is rows that name values; no bytes are written here.
+import { Refusal } from '../../tensor/index.ts'
+import type { Change } from '../port.ts'
+import { announce, type CommitContext, checkCount, checkText } from './context.ts'
+import { checkpointNumberOf } from './records.ts'
+
+type ChangeOf<Kind extends Change['kind']> = Extract<Change, { readonly kind: Kind }>
+
+function unknown(id: string): Refusal {
+  return new Refusal(
+    'NOT_FOUND',
+    'checkpoint/unknown',
+    `There is no checkpoint ${JSON.stringify(id)}.`,
+    {
+      names: { checkpoint: id },
+    },
+  )
+}
+
+interface CheckpointRow {
+  readonly checkpoint_id: number
+  readonly container: string
+  readonly pinned: number
+}
+
+function expected(context: CommitContext, id: string): CheckpointRow {
+  const row = context.connection.get<CheckpointRow>(
+    'SELECT checkpoint_id, container, pinned FROM checkpoint WHERE checkpoint_id = ?',
+    checkpointNumberOf(id) ?? 0,
+  )
+  if (row === undefined) throw unknown(id)
+  return row
+}
+
+function insertEntry(
+  context: CommitContext,
+  checkpointId: number,
+  name: string,
+  valueId: number,
+): void {
+  const { changes } = context.connection.run(
+    `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id) VALUES (?, ?, ?)
+     ON CONFLICT DO NOTHING`,
+    checkpointId,
+    name,
+    valueId,
+  )
+  if (changes === 1) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'checkpoint/duplicate-name',
+    `The name ${JSON.stringify(name)} would be in the checkpoint twice.`,
+    { names: { tensor: name } },
+  )
+}
+
+function insertCheckpoint(
+  context: CommitContext,
+  change: ChangeOf<'save_checkpoint'> | ChangeOf<'import_checkpoint'>,
+): number {
+  checkText('container', change.container)
+  if (change.step !== undefined) checkCount('step', change.step)
+  return context.connection.run(
+    `INSERT INTO checkpoint (container, step, tensor_count, byte_length, created_at, metadata)
+     VALUES (?, ?, 0, 0, ?, ?)`,
+    change.container,
+    change.step ?? null,
+    context.now,
+    JSON.stringify(change.metadata),
+  ).rowId
+}
+
+function finishCheckpoint(
+  context: CommitContext,
+  checkpointId: number,
+  change: ChangeOf<'save_checkpoint'> | ChangeOf<'import_checkpoint'>,
+): void {
+  context.connection.run(
+    `UPDATE checkpoint SET (tensor_count, byte_length) = (
+       SELECT count(*), coalesce(sum(value.byte_length), 0)
+       FROM checkpoint_entry JOIN value USING (value_id) WHERE checkpoint_id = ?
+     ) WHERE checkpoint_id = ?`,
+    checkpointId,
+    checkpointId,
+  )
+  const id = String(checkpointId)
+  context.checkpoints.push(id)
+  announce(context, 'checkpoint', 'created', { container: change.container, name: id })
+  for (const label of new Set(change.labels)) {
+    pointLabel(context, label, { checkpointId, container: change.container })
+  }
+}
+
+interface SavedRow {
+  readonly value_id: number | null
+}
+
+function savedValue(context: CommitContext, container: string, name: string): number {
+  const row = context.connection.get<SavedRow>(
+    'SELECT value_id FROM variable WHERE container = ? AND name = ?',
+    container,
+    name,
+  )
+  if (row === undefined) {
+    throw new Refusal(
+      'NOT_FOUND',
+      'variable/unknown',
+      `There is no variable ${JSON.stringify(name)} to save.`,
+      { names: { variable: name, container } },
+    )
+  }
+  if (row.value_id === null) {
+    throw new Refusal(
+      'FAILED_PRECONDITION',
+      'variable/uninitialized',
+      `Attempting to use uninitialized value ${name}`,
+      { names: { variable: name, container }, fix: 'Initialize it, or save without it.' },
+    )
+  }
+  return row.value_id
+}
+
+/** Saves the present values of variables as they are at this point of the commit. */
+export function saveCheckpoint(context: CommitContext, change: ChangeOf<'save_checkpoint'>): void {
+  const { connection } = context
+  const { container } = change
+  const rename = new Map(Object.entries(change.rename ?? {}))
+  const checkpointId = insertCheckpoint(context, change)
+  if (change.names === undefined && rename.size === 0) {
+    connection.run(
+      `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id)
+       SELECT ?, name, value_id FROM variable
+       WHERE container = ? AND value_id IS NOT NULL ORDER BY name`,
+      checkpointId,
+      container,
+    )
+  } else {
+    const names =
+      change.names ??
+      connection
+        .all<{ name: string }>(
+          'SELECT name FROM variable WHERE container = ? AND value_id IS NOT NULL ORDER BY name',
+          container,
+        )
+        .map(({ name }) => name)
+    for (const name of names) {
+      const stored = rename.get(name) ?? name
+      checkText('stored name', stored)
+      insertEntry(context, checkpointId, stored, savedValue(context, container, name))
+    }
+    const saved = new Set(names)
+    for (const name of rename.keys()) {
+      if (saved.has(name)) continue
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'checkpoint/rename-unused',
+        `The variable ${JSON.stringify(name)} is renamed but not saved.`,
+        { names: { variable: name, container } },
+      )
+    }
+  }
+  finishCheckpoint(context, checkpointId, change)
+}
+
+/** Makes a checkpoint of values from outside. */
+export function importCheckpoint(
+  context: CommitContext,
+  change: ChangeOf<'import_checkpoint'>,
+): void {
+  const checkpointId = insertCheckpoint(context, change)
+  for (const { name, value } of change.entries) {
+    checkText('tensor name', name)
+    const bound = context.bind(value)
+    if (bound === null) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'checkpoint/no-value',
+        `The tensor ${JSON.stringify(name)} has no value; a checkpoint holds values only.`,
+        { names: { tensor: name } },
+      )
+    }
+    insertEntry(context, checkpointId, name, bound.valueId)
+  }
+  finishCheckpoint(context, checkpointId, change)
+}
+
+/** Deletes a checkpoint and the labels that point to it; refuses a pinned one. */
+export function deleteCheckpoint(
+  context: CommitContext,
+  change: ChangeOf<'delete_checkpoint'>,
+): void {
+  const { connection } = context
+  const row = expected(context, change.id)
+  if (row.pinned !== 0) {
+    throw new Refusal(
+      'FAILED_PRECONDITION',
+      'checkpoint/pinned',
+      `The checkpoint ${change.id} is pinned.`,
+      { names: { checkpoint: change.id }, fix: 'Take the pin off first.' },
+    )
+  }
+  const labels = connection.all<{ label: string }>(
+    'SELECT label FROM label WHERE checkpoint_id = ? ORDER BY label',
+    row.checkpoint_id,
+  )
+  for (const { label } of labels) pointLabel(context, label, null)
+  connection.run('DELETE FROM checkpoint_entry WHERE checkpoint_id = ?', row.checkpoint_id)
+  connection.run('DELETE FROM checkpoint WHERE checkpoint_id = ?', row.checkpoint_id)
+  announce(context, 'checkpoint', 'deleted', { container: row.container, name: change.id })
+}
+
+/** Changes the pin or the metadata of a checkpoint. */
+export function updateCheckpoint(
+  context: CommitContext,
+  change: ChangeOf<'update_checkpoint'>,
+): void {
+  const row = expected(context, change.id)
+  context.connection.run(
+    `UPDATE checkpoint SET pinned = coalesce(?, pinned), metadata = coalesce(?, metadata)
+     WHERE checkpoint_id = ?`,
+    change.pinned === undefined ? null : change.pinned ? 1 : 0,
+    change.metadata === undefined ? null : JSON.stringify(change.metadata),
+    row.checkpoint_id,
+  )
+  announce(context, 'checkpoint', 'updated', { container: row.container, name: change.id })
+}
+
+/** Points a label somewhere, or removes it. */
+export function setLabel(context: CommitContext, change: ChangeOf<'set_label'>): void {
+  const { label, checkpoint, expect } = change
+  const now = context.connection.get<{ checkpoint_id: number }>(
+    'SELECT checkpoint_id FROM label WHERE label = ?',
+    label,
+  )
+  const pointsTo = now === undefined ? null : String(now.checkpoint_id)
+  if (expect !== undefined && expect !== pointsTo) {
+    throw new Refusal(
+      'FAILED_PRECONDITION',
+      'label/mismatch',
+      `The label ${JSON.stringify(label)} points to ${pointsTo ?? 'nothing'}; ${expect ?? 'nothing'} was expected.`,
+      { names: { label } },
+    )
+  }
+  if (checkpoint === null) {
+    if (now === undefined) {
+      throw new Refusal(
+        'NOT_FOUND',
+        'label/unknown',
+        `There is no label ${JSON.stringify(label)}.`,
+        {
+          names: { label },
+        },
+      )
+    }
+    pointLabel(context, label, null)
+  } else {
+    const row = expected(context, checkpoint)
+    pointLabel(context, label, { checkpointId: row.checkpoint_id, container: row.container })
+  }
+}
+
+function pointLabel(
+  context: CommitContext,
+  label: string,
+  target: { readonly checkpointId: number; readonly container: string } | null,
+): void {
+  const { connection } = context
+  checkText('label', label)
+  if (label === '' || label === 'latest' || /^\d+$/.test(label)) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'label/reserved',
+      `${JSON.stringify(label)} cannot be a label: empty, "latest" and decimal numbers have a meaning of their own.`,
+      { names: { label } },
+    )
+  }
+  const before = connection.get<{ container: string }>(
+    'SELECT container FROM label JOIN checkpoint USING (checkpoint_id) WHERE label = ?',
+    label,
+  )
+  if (target === null) connection.run('DELETE FROM label WHERE label = ?', label)
+  else {
+    connection.run(
+      `INSERT INTO label (label, checkpoint_id) VALUES (?, ?)
+       ON CONFLICT (label) DO UPDATE SET checkpoint_id = excluded.checkpoint_id`,
+      label,
+      target.checkpointId,
+    )
+  }
+  connection.run(
+    `INSERT INTO label_history (label, sequence, checkpoint_id, changed_at) VALUES (?, ?, ?, ?)
+     ON CONFLICT (label, sequence) DO UPDATE SET checkpoint_id = excluded.checkpoint_id`,
+    label,
+    context.sequence,
+    target?.checkpointId ?? null,
+    context.now,
+  )
+  const action = target === null ? 'deleted' : before === undefined ? 'created' : 'updated'
+  announce(context, 'label', action, {
+    container: target?.container ?? before?.container ?? '',
+    name: label,
+  })
+}

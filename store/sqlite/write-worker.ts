@@ -1,0 +1,179 @@
+// The store worker: a thread around the one Writer. Commits that arrive while one batch is being
+// synced wait in the port and make up the next batch.
+import { parentPort, workerData } from 'node:worker_threads'
+import { WorkerServer } from './calls.ts'
+import type { CommitRequest, WriterCalls, WriterNotice, WriterSetup } from './messages.ts'
+import { Writer } from './writer.ts'
+
+/** The log is brought into the catalogue at a quiet moment from here on .. */
+const quietLogByteLength = 4 * 1024 * 1024
+/** .. and from here on even while commits wait. */
+const fullLogByteLength = 32 * 1024 * 1024
+const quietMs = 10
+
+interface QueuedCommit {
+  readonly call: number
+  readonly request: CommitRequest
+}
+
+function contentByteLengthOf(request: CommitRequest): number {
+  let byteLength = 0
+  for (const { byteLength: length, content } of request.staged.values()) {
+    if (content.kind === 'inline') byteLength += length
+  }
+  for (const { byteLength: length } of request.loose) byteLength += length
+  return byteLength
+}
+
+class WriteWorker {
+  readonly #server: WorkerServer<WriterCalls, WriterNotice>
+  readonly #setup: WriterSetup
+  #writer: Writer | undefined
+  #queue: QueuedCommit[] = []
+  #isDrainScheduled = false
+  #quiet: NodeJS.Timeout | undefined
+  #toldReadOnly = false
+
+  constructor(server: WorkerServer<WriterCalls, WriterNotice>, setup: WriterSetup) {
+    this.#server = server
+    this.#setup = setup
+  }
+
+  receive<Kind extends keyof WriterCalls>(
+    kind: Kind,
+    request: WriterCalls[Kind]['request'],
+    call: number,
+  ): void {
+    if (kind === 'commit') {
+      this.#queue.push({ call, request: request as CommitRequest })
+      this.#schedule()
+      return
+    }
+    try {
+      this.#server.reply(call, this.#answer(kind, request))
+    } catch (error) {
+      this.#server.fail(call, error)
+    }
+    this.#tellReadOnly()
+  }
+
+  #answer<Kind extends keyof WriterCalls>(
+    kind: Kind,
+    request: WriterCalls[Kind]['request'],
+  ): unknown {
+    const message = { kind, request } as {
+      [Each in keyof WriterCalls]: { kind: Each; request: WriterCalls[Each]['request'] }
+    }[keyof WriterCalls]
+    switch (message.kind) {
+      case 'open':
+        this.#writer = new Writer(this.#setup.directory, this.#setup.limits)
+        return this.#writer.start()
+      case 'pin':
+        return this.#opened().pin(message.request.staging, message.request.digests)
+      case 'unpin':
+        this.#opened().unpin(message.request.staging)
+        return null
+      case 'hold':
+        return this.#opened().hold(message.request.valueId)
+      case 'release':
+        this.#opened().release(message.request.valueId)
+        return null
+      case 'sweep':
+        return this.#opened().sweep(message.request.now, performance.now(), message.request.graceMs)
+      case 'merged':
+        return this.#opened().merged(message.request.pack, message.request.plan)
+      case 'damaged':
+        this.#opened().damaged(message.request.digests, message.request.inline)
+        return null
+      case 'status':
+        return this.#opened().status()
+      case 'close':
+        clearTimeout(this.#quiet)
+        this.#drain()
+        this.#writer?.close()
+        this.#writer = undefined
+        return null
+      case 'commit':
+        throw new Error('commits are queued')
+      default:
+        return message satisfies never
+    }
+  }
+
+  #opened(): Writer {
+    if (this.#writer === undefined) throw new Error('the store worker is not open')
+    return this.#writer
+  }
+
+  #schedule(): void {
+    if (this.#isDrainScheduled) return
+    this.#isDrainScheduled = true
+    // After the messages that are already here, so that they share this batch.
+    setImmediate(() => {
+      this.#isDrainScheduled = false
+      this.#drainOne()
+      if (this.#queue.length > 0) this.#schedule()
+    })
+  }
+
+  #drain(): void {
+    while (this.#queue.length > 0) this.#drainOne()
+  }
+
+  #takeBatch(): QueuedCommit[] {
+    const { batchCount, batchByteLength } = this.#setup.limits
+    let count = 0
+    let byteLength = 0
+    while (count < this.#queue.length && count < batchCount && byteLength < batchByteLength) {
+      byteLength += contentByteLengthOf(this.#queue[count].request)
+      count += 1
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  #drainOne(): void {
+    const batch = this.#takeBatch()
+    if (batch.length === 0) return
+    const writer = this.#opened()
+    const outcomes = writer.commitBatch(batch.map(({ request }) => request))
+    outcomes.forEach((outcome, index) => {
+      const { call } = batch[index]
+      if (outcome.applied === undefined) {
+        this.#server.queueFailure(call, outcome.error)
+        return
+      }
+      for (const event of outcome.applied.events) this.#server.queueNotice({ kind: 'event', event })
+      this.#server.queueReply(call, outcome.applied.committed)
+    })
+    this.#tellReadOnly()
+    this.#server.flush()
+    this.#minLog(writer)
+  }
+
+  #tellReadOnly(): void {
+    const reason = this.#writer?.readOnlyReason
+    if (reason === undefined || this.#toldReadOnly) return
+    this.#toldReadOnly = true
+    this.#server.queueNotice({ kind: 'read-only', reason })
+    this.#server.flush()
+  }
+
+  #minLog(writer: Writer): void {
+    if (writer.logByteLength >= fullLogByteLength) {
+      writer.checkpointLog()
+      this.#tellReadOnly()
+      return
+    }
+    if (writer.logByteLength < quietLogByteLength) return
+    clearTimeout(this.#quiet)
+    this.#quiet = setTimeout(() => {
+      this.#writer?.checkpointLog()
+      this.#tellReadOnly()
+    }, quietMs)
+  }
+}
+
+if (parentPort === null) throw new Error('write-worker.ts runs as a worker')
+const server = new WorkerServer<WriterCalls, WriterNotice>(parentPort)
+const worker = new WriteWorker(server, workerData as WriterSetup)
+server.listen((kind, request, call) => worker.receive(kind, request, call))

@@ -1,0 +1,294 @@
+// The only write connection to the catalogue: batches of commits, pins and holds, steps of the
+// sweep. It knows no threads; `write-worker.ts` feeds it.
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Refusal } from '../../tensor/index.ts'
+import type { ValueId } from '../port.ts'
+import { type Applied, applyCommit } from './apply.ts'
+import type { Connection } from './connection.ts'
+import { errorCodeOf, isDiskFull, isSyncFailure, refusalOfFailure } from './errors.ts'
+import type { StoreLimits } from './limits.ts'
+import type { CommitRequest, MergePlan, SealedPack, SweepStep, WriterStatus } from './messages.ts'
+import { openCatalogue } from './migrate.ts'
+import { packFileOf, packFolderOf } from './pack.ts'
+import { planMerge, Sweep } from './sweep.ts'
+import { keyOf, ValueBinder } from './write-values.ts'
+
+/** What became of one commit of a batch. */
+export type Outcome =
+  | {
+      readonly applied: Applied
+      readonly unusedPacks: readonly string[]
+      readonly error?: undefined
+    }
+  | { readonly applied?: undefined; readonly error: unknown }
+
+/** The write connection and what must be remembered beside it. */
+export class Writer {
+  readonly #directory: string
+  readonly #limits: StoreLimits
+  readonly #connection: Connection
+  readonly #sweep: Sweep
+  readonly #pinsByStaging = new Map<number, Set<string>>()
+  readonly #pinCounts = new Map<string, number>()
+  readonly #holdCounts = new Map<ValueId, number>()
+  readonly #damagedInline = new Set<ValueId>()
+  #readOnlyReason: string | undefined
+  #commits = 0
+  #batches = 0
+  /** Estimate of what lies in the write-ahead log. */
+  #logByteLength = 0
+
+  constructor(directory: string, limits: StoreLimits) {
+    this.#directory = directory
+    this.#limits = limits
+    this.#connection = openCatalogue(directory)
+    this.#sweep = new Sweep(this.#connection, limits, {
+      isHeld: (valueId) => this.#holdCounts.has(valueId),
+      isPinned: (key) => this.#pinCounts.has(key),
+    })
+    if (limits.catalogueByteLength !== undefined) {
+      const pageByteLength = this.#connection.pragma('page_size') as number
+      const pages = Math.max(1, Math.floor(limits.catalogueByteLength / pageByteLength))
+      this.#connection.pragma(`max_page_count = ${pages}`)
+    }
+  }
+
+  get readOnlyReason(): string | undefined {
+    return this.#readOnlyReason
+  }
+
+  /** Bytes that wait in the write-ahead log, estimated. */
+  get logByteLength(): number {
+    return this.#logByteLength
+  }
+
+  /**
+   * Removes files of packs that the catalogue does not name, and counts this opening. `missing`:
+   * packs that it names and that are not there.
+   */
+  start(): { readonly generation: number; readonly missing: string[] } {
+    const named = this.#connection
+      .all<{ name: string }>('SELECT name FROM pack ORDER BY pack_id')
+      .map(({ name }) => name)
+    const wanted = new Set(named.map((name) => `${name}.pack`))
+    const files = readdirSync(packFolderOf(this.#directory))
+    for (const file of files) {
+      if (!wanted.has(file)) rmSync(join(packFolderOf(this.#directory), file), { force: true })
+    }
+    const present = new Set(files)
+    const missing = named.filter((name) => !present.has(`${name}.pack`))
+    const generation = this.#transaction('opening', () => {
+      const row = this.#connection.get<{ generation: number }>(
+        'UPDATE store_state SET generation = generation + 1 RETURNING generation',
+      )
+      return row?.generation ?? 0
+    })
+    this.checkpointLog()
+    return { generation, missing }
+  }
+
+  /** Applies commits with one sync. Each is refused or applied for itself. */
+  commitBatch(requests: readonly CommitRequest[]): Outcome[] {
+    try {
+      const outcomes = this.#transaction('the commit', () => this.#applyAll(requests))
+      let applied = 0
+      for (const outcome of outcomes) {
+        if (outcome.applied === undefined) continue
+        applied += 1
+        this.#removePacks(outcome.unusedPacks)
+      }
+      this.#commits += applied
+      if (applied > 0) this.#batches += 1
+      return outcomes
+    } catch (error) {
+      // One that was too large must not take its smaller neighbours along.
+      const isTooLarge = error instanceof Refusal && error.reason === 'store/disk-full'
+      if (isTooLarge && requests.length > 1) {
+        return requests.flatMap((request) => this.commitBatch([request]))
+      }
+      return requests.map(() => ({ error }))
+    }
+  }
+
+  #applyAll(requests: readonly CommitRequest[]): Outcome[] {
+    const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
+    const first = state?.sequence ?? 0
+    let sequence = first
+    const outcomes = requests.map((request): Outcome => {
+      this.#connection.run('SAVEPOINT one')
+      try {
+        const binder = new ValueBinder(this.#connection, request, {
+          isDamagedInline: (valueId) => this.#damagedInline.has(valueId),
+          bound: (valueId) => this.#sweep.forget(valueId),
+        })
+        const applied = applyCommit(this.#connection, request, sequence + 1, binder)
+        this.#connection.run('RELEASE one')
+        if (!applied.committed.replayed) sequence += 1
+        this.#logByteLength += 32_768 + 8_192 * request.changes.length
+        return { applied, unusedPacks: binder.unusedPacks() }
+      } catch (error) {
+        const isWhole = isDiskFull(error) || (errorCodeOf(error) ?? '').startsWith('SQLITE_IOERR')
+        if (isWhole || !this.#connection.inTransaction) throw error
+        this.#connection.run('ROLLBACK TO one')
+        this.#connection.run('RELEASE one')
+        return { error: refusalOfFailure(error, 'the commit') }
+      }
+    })
+    if (sequence !== first) {
+      this.#connection.run('UPDATE store_state SET sequence = ?', sequence)
+    }
+    return outcomes
+  }
+
+  /** Which chunks are there and whole; they stay until the staging is unpinned. */
+  pin(staging: number, digests: readonly Uint8Array[]): boolean[] {
+    let pins = this.#pinsByStaging.get(staging)
+    if (pins === undefined) {
+      pins = new Set()
+      this.#pinsByStaging.set(staging, pins)
+    }
+    return digests.map((digest) => {
+      const row = this.#connection.get<{ damaged: number }>(
+        'SELECT damaged FROM chunk WHERE digest = ?',
+        digest,
+      )
+      if (row === undefined || row.damaged !== 0) return false
+      const key = keyOf(digest)
+      if (!pins.has(key)) {
+        pins.add(key)
+        this.#pinCounts.set(key, (this.#pinCounts.get(key) ?? 0) + 1)
+      }
+      return true
+    })
+  }
+
+  /** Ends what `pin` began. */
+  unpin(staging: number): void {
+    for (const key of this.#pinsByStaging.get(staging) ?? []) decrement(this.#pinCounts, key)
+    this.#pinsByStaging.delete(staging)
+  }
+
+  /** Keeps a value although nothing may name it; false where it is gone already. */
+  hold(valueId: ValueId): boolean {
+    const row = this.#connection.get('SELECT 1 FROM value WHERE value_id = ?', valueId)
+    if (row === undefined) return false
+    this.#holdCounts.set(valueId, (this.#holdCounts.get(valueId) ?? 0) + 1)
+    return true
+  }
+
+  /** Ends what `hold` began. */
+  release(valueId: ValueId): void {
+    decrement(this.#holdCounts, valueId)
+  }
+
+  /** One bounded step of the sweep; files of dead packs go after their rows are durably gone. */
+  sweep(now: number, monotonicMs: number, graceMs: number): SweepStep {
+    if (this.#readOnlyReason !== undefined) {
+      return { values: 0, chunks: 0, packs: [], idempotencyKeys: 0, more: false, merge: undefined }
+    }
+    const swept = this.#transaction('the sweep', () => this.#sweep.step(now, monotonicMs, graceMs))
+    this.#logByteLength += 8_192 * (swept.values + swept.chunks)
+    this.#removePacks(swept.packs)
+    return { ...swept, merge: planMerge(this.#connection, this.#limits) }
+  }
+
+  /** Names a merged pack and moves the chunks that still lie where they lay. */
+  merged(pack: SealedPack, plan: MergePlan): { readonly moved: number } {
+    return this.#transaction('merging packs', () => {
+      const packId = this.#connection.run(
+        'INSERT INTO pack (name, total_bytes) VALUES (?, ?)',
+        pack.name,
+        pack.totalByteLength,
+      ).rowId
+      let moved = 0
+      plan.chunks.forEach(({ chunkId, packId: from }, ordinal) => {
+        const { changes } = this.#connection.run(
+          `UPDATE chunk SET pack_id = ?, pack_ordinal = ?
+           WHERE chunk_id = ? AND pack_id IS ? AND damaged = 0`,
+          packId,
+          ordinal,
+          chunkId,
+          from,
+        )
+        if (changes === 1 && from === null) {
+          this.#connection.run('DELETE FROM loose_chunk WHERE chunk_id = ?', chunkId)
+        }
+        moved += changes
+      })
+      return { moved }
+    })
+  }
+
+  /** Marks chunks, and inline contents, that a reader found damaged. */
+  damaged(digests: readonly Uint8Array[], inline: readonly ValueId[]): void {
+    for (const valueId of inline) this.#damagedInline.add(valueId)
+    if (digests.length === 0 || this.#readOnlyReason !== undefined) return
+    this.#transaction('marking damage', () => {
+      for (const digest of digests) {
+        this.#connection.run('UPDATE chunk SET damaged = 1 WHERE digest = ?', digest)
+      }
+    })
+  }
+
+  /** Brings the write-ahead log into the catalogue as far as readers let it. */
+  checkpointLog(): void {
+    if (this.#readOnlyReason !== undefined) return
+    try {
+      this.#connection.pragmaRows('wal_checkpoint(PASSIVE)')
+    } catch (error) {
+      this.#noteFailure(error)
+    }
+    this.#logByteLength = 0
+  }
+
+  status(): WriterStatus {
+    return {
+      writable: this.#readOnlyReason === undefined,
+      reason: this.#readOnlyReason,
+      commits: this.#commits,
+      batches: this.#batches,
+    }
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  /** All or nothing; failures of the disk come out as Refusals. */
+  #transaction<T>(what: string, work: () => T): T {
+    if (this.#readOnlyReason !== undefined) {
+      throw new Refusal(
+        'UNAVAILABLE',
+        'store/read-only',
+        `The store takes no writes: ${this.#readOnlyReason}`,
+        { fix: 'Look at the disk, then start the service again.' },
+      )
+    }
+    try {
+      this.#connection.run('BEGIN IMMEDIATE')
+      const result = work()
+      this.#connection.run('COMMIT')
+      return result
+    } catch (error) {
+      this.#noteFailure(error)
+      if (this.#connection.inTransaction) this.#connection.run('ROLLBACK')
+      throw refusalOfFailure(error, what)
+    }
+  }
+
+  #removePacks(names: readonly string[]): void {
+    for (const name of names) rmSync(packFileOf(this.#directory, name), { force: true })
+  }
+
+  #noteFailure(error: unknown): void {
+    if (!isSyncFailure(error)) return
+    this.#readOnlyReason ??= `a sync of the catalogue failed (${errorCodeOf(error)}), so what was written last may not be on the disk.`
+  }
+}
+
+function decrement<Key>(counts: Map<Key, number>, key: Key): void {
+  const count = counts.get(key) ?? 0
+  if (count > 1) counts.set(key, count - 1)
+  else counts.delete(key)
+}
