@@ -1,10 +1,14 @@
 // Bytes <-> named tensors: the file formats that are read and written. No `node:` module and no native
 // package: checksums and decompression are handed in.
+
+export type { ArchiveLimits } from './archive.ts'
+export * from './archive-reader.ts'
 export type { BundleEntry } from './bundle-entry.ts'
 export * from './bundle-reader.ts'
 export * from './bundle-writer.ts'
 export { byteSourceOf, collect, readAll, sliceSource } from './byte-source.ts'
 export * from './checkpoint-state.ts'
+export * from './json-tensor.ts'
 export { maskCrc, unmaskCrc } from './masked-crc.ts'
 export * from './npy.ts'
 export * from './object-graph.ts'
@@ -12,5 +16,8 @@ export * from './restore-map.ts'
 export { openSafetensors, type Safetensors } from './safetensors-reader.ts'
 export * from './safetensors-writer.ts'
 export * from './saved-model.ts'
+export { openTar } from './tar-reader.ts'
+export * from './tar-writer.ts'
 export * from './tensor-proto.ts'
 export type { ArchiveTools, ChecksumTools, Crc } from './tools.ts'
+export { openZip } from './zip-reader.ts'

@@ -46,7 +46,7 @@ export interface Safetensors {
 }
 
 function damaged(reason: string, problem: string, tensor?: string): Refusal {
-  const names = tensor === undefined ? {} : { tensor }
+  const names: Readonly<Record<string, string>> = tensor === undefined ? {} : { tensor }
   return new Refusal('DATA_LOSS', `safetensors/${reason}`, `${problem}.`, { names })
 }
 
