@@ -98,7 +98,7 @@ interface Cursor {
   readonly end: number
 }
 
-/** A varint of up to 64 bits as a number; refuses one that a double cannot hold. */
+/** A varint in its shortest form as a number; refuses one that a double cannot hold. */
 function takeVarint(cursor: Cursor, name: string): number {
   let value = 0
   let unit = 1
@@ -107,7 +107,8 @@ function takeVarint(cursor: Cursor, name: string): number {
     const byte = cursor.bytes[cursor.offset++]
     value += (byte & 0x7f) * unit
     if (byte < 0x80) {
-      if (value <= Number.MAX_SAFE_INTEGER) return value
+      const isShortest = byte !== 0 || length === 1
+      if (isShortest && value <= Number.MAX_SAFE_INTEGER) return value
       break
     }
     unit *= 128

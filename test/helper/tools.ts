@@ -73,3 +73,14 @@ export function filesOfFolder(folder: string): Record<string, Uint8Array> {
   }
   return files
 }
+
+/** The Refusal that `action` ends in; throws where it ends in anything else. */
+export async function refusalOf(action: () => unknown): Promise<Refusal> {
+  try {
+    await action()
+  } catch (error) {
+    if (error instanceof Refusal) return error
+    throw error
+  }
+  throw new Error('nothing was refused')
+}
