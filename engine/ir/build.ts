@@ -9,7 +9,7 @@ import { rangeOfApply } from './range.ts'
 import type { ExpressionBuilder, Row } from './row.ts'
 import { expandBitcast } from './rows/conversion.ts'
 import { rowOf } from './rows.ts'
-import { roundTo, zeroOf } from './scalar.ts'
+import { isFloat, roundTo, zeroOf } from './scalar.ts'
 import { simplify } from './simplify.ts'
 import { orderOf } from './walk.ts'
 
@@ -92,7 +92,9 @@ export function expressionBuilder(): ExpressionBuilder {
         assert(dtype !== undefined, 'bitcast needs the type of its result')
         return expandBitcast(builder, dtype, owned[0] as Expression)
       }
-      const row = rowOf(name)
+      const [first] = owned
+      const ofFloat = first !== undefined && isFloat(first.dtype) && !isFloat(dtype ?? 'float32')
+      const row = rowOf(name === 'cast' && ofFloat && dtype !== 'bool' ? 'truncate_cast' : name)
       const result = resultTypeOf(row, owned, dtype)
       return (
         folded(builder, row, owned, result) ??

@@ -1,7 +1,8 @@
 // Expressions made over: each node once, operands first, memoized by identity.
 import { remake } from './build.ts'
-import type { Accumulator, Expression, Load, Loop } from './expression.ts'
-import type { ExpressionBuilder } from './row.ts'
+import type { Accumulator, Apply, Expression, Load, Loop, ScalarType } from './expression.ts'
+import type { ExpressionBuilder, Row } from './row.ts'
+import { rowOf } from './rows.ts'
 import { orderOf } from './walk.ts'
 
 /**
@@ -50,4 +51,58 @@ export function substitute(
     if (node.kind === 'load') return leaves.load?.(node)
     return node.kind === 'accumulator' ? leaves.accumulator?.(node) : undefined
   })
+}
+
+/**
+ * The expressions in rows that a device has itself: whatever `isNative` denies is replaced by its
+ * expansion, and that again, until all are native. `operandType` is the type of the first operand that
+ * is not a condition. Asserts that a row which is not native has an expansion.
+ */
+export function expandRows(
+  build: ExpressionBuilder,
+  roots: readonly Expression[],
+  isNative: (row: Row, operandType: ScalarType, node: Apply) => boolean,
+): readonly Expression[] {
+  const settled = new Map<Expression, Expression>()
+  const place = (operand: Expression) => settled.get(operand) as Expression
+  // Each entry: a node to settle, or a node whose expansion is settled by now.
+  const pending: (Expression | { readonly node: Expression; readonly by: Expression })[] = [
+    ...orderOf(roots),
+  ].reverse()
+  while (pending.length > 0) {
+    const next = pending.pop() as (typeof pending)[number]
+    if ('by' in next) {
+      settled.set(next.node, place(next.by))
+      continue
+    }
+    if (settled.has(next)) continue
+    const again = remake(build, next, place)
+    const expanded = again === next ? expansionOf(build, again, isNative) : again
+    if (expanded === again && again === next) {
+      settled.set(next, next)
+      continue
+    }
+    pending.push({ node: next, by: expanded })
+    const order = orderOf([expanded], (node) => settled.has(node)).reverse()
+    for (const node of order) pending.push(node)
+  }
+  return roots.map(place)
+}
+
+/** The node itself where it is native, else one step of its expansion. */
+function expansionOf(
+  build: ExpressionBuilder,
+  node: Expression,
+  isNative: (row: Row, operandType: ScalarType, node: Apply) => boolean,
+): Expression {
+  if (node.kind !== 'apply') return node
+  const row = rowOf(node.row)
+  const operandType = (node.operands[node.row === 'select' ? 1 : 0] as Expression).dtype
+  if (isNative(row, operandType, node)) return node
+  const asked = row.result === 'bool' ? operandType : node.dtype
+  const expanded = row.expand?.(build, asked, ...node.operands)
+  if (expanded === undefined || expanded === node) {
+    throw new Error(`the device has no ${row.name} of ${operandType}, and it has no expansion`)
+  }
+  return expanded
 }

@@ -1,5 +1,5 @@
 // Conversions between scalar types: casts as C++ on x86 makes them, and bitcasts. `cast` and `bitcast`
-// are what the planner writes; they become one row for each computed type, `to_..`, `whole_..`, `bits_of_..` and `.._of_bits`.
+// are what the planner writes; they become one row for each computed type, `truncate_cast`, `to_..`, `whole_..`, `bits_of_..` and `.._of_bits`.
 import type { Expression, Scalar, ScalarType } from '../expression.ts'
 import type { ExpressionBuilder, Row, WasmInstructions, WasmType } from '../row.ts'
 import {
@@ -9,6 +9,7 @@ import {
   isUnsigned,
   isWide,
   limitsOf,
+  scalarOf,
   scalarOfBits,
 } from '../scalar.ts'
 import { everything, floats, formula } from './form.ts'
@@ -22,12 +23,10 @@ function integerOfFloat(dtype: ScalarType, value: number): bigint {
   return whole >= -limit && whole < limit ? BigInt(whole) : BigInt(-limit)
 }
 
-/** `value` of any type as one of `dtype`. */
+/** An integer or truth value as one of `dtype`, still to be rounded or wrapped; floats pass to floats. */
 function converted(dtype: ScalarType, value: Scalar): Scalar {
   if (dtype === 'bool') return typeof value === 'boolean' ? value : Number(value) !== 0
-  if (typeof value === 'boolean') return converted(dtype, value ? 1 : 0)
-  if (isFloat(dtype)) return value
-  return typeof value === 'bigint' ? value : integerOfFloat(dtype, value)
+  return typeof value === 'boolean' ? scalarOf(dtype, Number(value)) : value
 }
 
 type Conversions = Partial<Record<WasmType, WasmInstructions>>
@@ -80,7 +79,7 @@ function direct(
     types,
     result: 'given',
     ulp: 0,
-    value: (dtype, a) => converted(dtype, a),
+    value: converted,
     wasm,
   }
   return wgslName === undefined ? row : { ...row, wgsl: (_type, a) => `${wgslName}(${a})` }
@@ -214,18 +213,29 @@ function expandCast(build: ExpressionBuilder, dtype: ScalarType, a: Expression):
   }
   // A double becomes a narrow float by way of float32, as in TensorFlow.
   if (isFloat(dtype)) return build.apply(`to_${computedTypeOf(dtype)}`, [a], dtype)
-  return isFloat(a.dtype) ? castFloatToInteger(build, dtype, a) : narrowed(build, dtype, a)
+  return narrowed(build, dtype, a)
 }
 
 const casts: readonly Row[] = [
   {
+    // The builder writes casts of floats to integers as `truncate_cast`.
     name: 'cast',
     arity: 1,
     types: everything,
     result: 'given',
     ulp: 0,
-    value: (dtype, a) => converted(dtype, a),
+    value: converted,
     expand: expandCast,
+  },
+  {
+    // Float to integer, without the fraction; what does not fit is what x86 makes of it.
+    name: 'truncate_cast',
+    arity: 1,
+    types: floats,
+    result: 'given',
+    ulp: 0,
+    value: (dtype, a) => integerOfFloat(dtype, a as number),
+    expand: castFloatToInteger,
   },
 ]
 
