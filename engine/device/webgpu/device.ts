@@ -3,7 +3,7 @@
 import assert from 'node:assert'
 import { Refusal } from '../../../tensor/index.ts'
 import { type Kernel, verifyKernel } from '../../ir/index.ts'
-import { chooseWebgpuTiling } from '../../tile/webgpu.ts'
+import { chooseWebgpuTiling, type WebgpuTiling } from '../../tile/webgpu.ts'
 import type {
   CheckFailure,
   Command,
@@ -43,6 +43,8 @@ export interface WebgpuOptions {
   readonly memoryBytes?: number
   /** Longest time for one call once those before it are answered; 60 seconds by default. */
   readonly deadlineMs?: number
+  /** How kernels are tiled; {@link chooseWebgpuTiling} by default. For tests and measurements. */
+  readonly tiling?: (kernel: Kernel, facts: DeviceFacts) => WebgpuTiling
   /** Takes lines for people. */
   readonly log?: (line: string) => void
 }
@@ -94,7 +96,8 @@ export async function webgpuDevice(options: WebgpuOptions): Promise<WebgpuDevice
   }
   const process = new GpuProcess(adapter, memoryBytes, { environment, deadlineMs, log })
   const answer = await process.start()
-  return new GpuDevice(process, factsOf(options.name, answer, memoryBytes))
+  const facts = factsOf(options.name, answer, memoryBytes)
+  return new GpuDevice(process, facts, options.tiling ?? chooseWebgpuTiling)
 }
 
 function factsOf(name: string, answer: OpenAnswer, memoryBytes: number): DeviceFacts {
@@ -122,6 +125,7 @@ interface Compiled {
 class GpuDevice implements WebgpuDevice {
   readonly facts: DeviceFacts
   readonly #process: GpuProcess
+  readonly #tiling: (kernel: Kernel, facts: DeviceFacts) => WebgpuTiling
   readonly #kernels = new Map<KernelId, Compiled>()
   readonly #numbers = new Map<string, KernelId>()
   #numbersByKernel = new WeakMap<Kernel, KernelId>()
@@ -129,9 +133,14 @@ class GpuDevice implements WebgpuDevice {
   /** Calls take their turn here, so that none overtakes one that waits for a start. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(process: GpuProcess, facts: DeviceFacts) {
+  constructor(
+    process: GpuProcess,
+    facts: DeviceFacts,
+    tiling: (kernel: Kernel, facts: DeviceFacts) => WebgpuTiling,
+  ) {
     this.#process = process
     this.facts = facts
+    this.#tiling = tiling
     process.onLost = () => this.#forgetKernels()
   }
 
@@ -229,7 +238,7 @@ class GpuDevice implements WebgpuDevice {
   #numberOf(kernel: Kernel, fresh: KernelId[]): KernelId {
     const known = this.#numbersByKernel.get(kernel)
     if (known !== undefined) return known
-    const program = programOf(kernel, chooseWebgpuTiling(kernel, this.facts), this.facts)
+    const program = programOf(kernel, this.#tiling(kernel, this.facts), this.facts)
     const codes = kernel.checks.map(({ code }) => code)
     const key = JSON.stringify([program, kernel.loops, kernel.reduced, codes])
     let id = this.#numbers.get(key)

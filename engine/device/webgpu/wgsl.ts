@@ -258,10 +258,10 @@ function tileCounters(kernel: Kernel, tiling: WebgpuTiling, grid: Grid): string[
   let localPlace = 'local'
   for (let axis = kernel.loops.length - 1; axis >= 0; axis--) {
     const extent = kernel.loops[axis]
-    if (extent === 1) continue
+    const tile = tiling.tile.find((one) => one.axis === axis)
+    if (extent === 1 && !tile) continue
     const inGroup = `(${groupPlace} % ${grid.groups[axis]}u)`
     groupPlace = `(${groupPlace} / ${grid.groups[axis]}u)`
-    const tile = tiling.tile.find((one) => one.axis === axis)
     if (!tile) {
       lines.push(`let i${axis} = i32(${inGroup});`)
       continue
