@@ -27,11 +27,12 @@ t.test('a good bundle is read', async (t) => {
 
 t.test('1: an index cut at any byte is refused', async (t) => {
   const files = filesOf(good)
+  const codes = new Set<string>()
   for (let length = 0; length < files['m.index'].byteLength; length++) {
     const cut = { ...files, 'm.index': files['m.index'].subarray(0, length) }
-    const refusal = await refusalOf(() => readFiles(cut))
-    if (refusal.code !== 'DATA_LOSS') t.fail(`${length} bytes: ${refusal.code}`)
+    codes.add((await refusalOf(() => readFiles(cut))).code)
   }
+  t.strictSame([...codes], ['DATA_LOSS'])
 })
 
 t.test('2, 3: a flipped bit anywhere in the index is refused', async (t) => {
