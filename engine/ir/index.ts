@@ -1,5 +1,5 @@
 // Scalar expressions, rows and kernels: the language between the planner and the devices.
-export { evaluate, expressionBuilder, resultTypeOf } from './build.ts'
+export { evaluate, expressionBuilder, remake, resultTypeOf } from './build.ts'
 export type * from './expression.ts'
 export type * from './kernel.ts'
 export { type AffinePosition, linearOf } from './linear.ts'

@@ -56,6 +56,8 @@ export interface Row {
     dtype: ScalarType,
     ...operands: Expression[]
   ) => Expression
+  /** Results smaller than this are judged as if they were this large: by absolute error. */
+  readonly judgedFrom?: number
   /** Largest error of any device's form in units in the last place, over the whole range; 0: exact. */
   readonly ulp: number
 }

@@ -6,13 +6,20 @@ import { conversion } from './rows/conversion.ts'
 import { exponential } from './rows/exponential.ts'
 import { hyperbolic } from './rows/hyperbolic.ts'
 import { logic } from './rows/logic.ts'
+import { special } from './rows/special.ts'
 import { trigonometric } from './rows/trigonometric.ts'
 
 /** Every row by its name. */
 export const rows: ReadonlyMap<string, Row> = new Map(
-  [...arithmetic, ...logic, ...conversion, ...exponential, ...trigonometric, ...hyperbolic].map(
-    (row) => [row.name, row],
-  ),
+  [
+    ...arithmetic,
+    ...logic,
+    ...conversion,
+    ...exponential,
+    ...trigonometric,
+    ...hyperbolic,
+    ...special,
+  ].map((row) => [row.name, row]),
 )
 
 /** The row of that name; an unknown name is a mistake of ours. */

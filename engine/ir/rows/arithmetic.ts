@@ -14,6 +14,7 @@ import {
   wasmOf,
   widened,
 } from './form.ts'
+import { remainderOfFloats } from './remainder.ts'
 
 const everyWasm = ['f32', 'f64', 'i32', 'u32', 'i64', 'u64'] as const
 const floatWasm = ['f32', 'f64'] as const
@@ -326,12 +327,11 @@ const divisions: readonly Row[] = [
     result: 'operand',
     ulp: 0,
     value: (dtype, x, y) => remainder(dtype, x as number, y as number),
-    expand: (build, dtype, x, y) => {
-      const f = formula(build, dtype)
-      const divisor = safeDivisor(build, dtype, x, y)
-      const rest = f.apply('unchecked_mod', x, divisor)
-      return rest
-    },
+    expand: widened('truncate_mod', (build, dtype, x, y) => {
+      if (isFloat(dtype)) return remainderOfFloats(build, dtype, x as Expression, y as Expression)
+      const divisor = safeDivisor(build, dtype, x as Expression, y as Expression)
+      return formula(build, dtype).apply('unchecked_mod', x as Expression, divisor)
+    }),
   },
   {
     name: 'floor_div',

@@ -181,7 +181,7 @@ interface Pair {
 }
 
 /** The number with the lower half of its digits cut off. */
-function upperHalf(build: ExpressionBuilder, x: Expression): Expression {
+export function upperHalfOf(build: ExpressionBuilder, x: Expression): Expression {
   const word = bitsOfExpression(build, x)
   const mask =
     x.dtype === 'float64'
@@ -194,7 +194,7 @@ function upperHalf(build: ExpressionBuilder, x: Expression): Expression {
 function exactProduct(build: ExpressionBuilder, a: Expression, b: Expression): Pair {
   const f = formula(build, a.dtype)
   const high = f.mul(a, b)
-  const [a1, b1] = [upperHalf(build, a), upperHalf(build, b)]
+  const [a1, b1] = [upperHalfOf(build, a), upperHalfOf(build, b)]
   const [a2, b2] = [f.sub(a, a1), f.sub(b, b1)]
   const cross = f.add(f.add(f.sub(f.mul(a1, b1), high), f.mul(a1, b2)), f.mul(a2, b1))
   return { high, low: f.add(cross, f.mul(a2, b2)) }
