@@ -17,9 +17,16 @@ export interface ConnectionOptions {
   readonly log: (line: string) => void
 }
 
+/** What came back for a question: the answer's body, and those of the parts before it. */
+export interface Answer {
+  readonly body: Uint8Array
+  readonly parts: readonly Uint8Array[]
+}
+
 interface Pending {
   readonly sequence: number
-  readonly resolve: (body: Uint8Array) => void
+  readonly parts: Uint8Array[]
+  readonly resolve: (answer: Answer) => void
   readonly reject: (error: Error) => void
 }
 
@@ -73,18 +80,18 @@ export class Connection {
     return this.#over
   }
 
-  /** Asks, and answers with the body. Rejects with the process's refusal, or because it is gone. */
-  ask(kind: number, parts: readonly Uint8Array[]): Promise<Uint8Array> {
+  /** Asks, and answers with what came back. Rejects with the process's refusal, or because it is gone. */
+  ask(kind: number, pieces: readonly Uint8Array[]): Promise<Answer> {
     if (this.#over !== undefined) return Promise.reject(lost(this.#over))
     this.#sequence = (this.#sequence + 1) >>> 0
     const sequence = this.#sequence
-    const length = parts.reduce((sum, part) => sum + part.byteLength, 0)
-    const answer = new Promise<Uint8Array>((resolve, reject) => {
-      this.#pending.push({ sequence, resolve, reject })
+    const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0)
+    const answer = new Promise<Answer>((resolve, reject) => {
+      this.#pending.push({ sequence, parts: [], resolve, reject })
     })
     this.#pipe.cork()
     this.#pipe.write(headerOf(kind, sequence, length))
-    for (const part of parts) if (part.byteLength > 0) this.#pipe.write(part)
+    for (const piece of pieces) if (piece.byteLength > 0) this.#pipe.write(piece)
     this.#pipe.uncork()
     if (this.#pending.length === 1) this.#watchFirst()
     return answer
@@ -126,14 +133,18 @@ export class Connection {
       this.#finish(`the GPU was lost: ${parseJsonBody<string>(frame.body)}`)
       return
     }
-    const first = this.#pending.shift()
+    const [first] = this.#pending
     if (first?.sequence !== frame.sequence) {
-      if (first) this.#pending.unshift(first)
       this.#finish('its process answered out of turn')
       return
     }
+    if (frame.kind === kinds.part) {
+      first.parts.push(frame.body)
+      return
+    }
+    this.#pending.shift()
     this.#watchFirst()
-    if (frame.kind === kinds.answer) first.resolve(frame.body)
+    if (frame.kind === kinds.answer) first.resolve({ body: frame.body, parts: first.parts })
     else first.reject(refusalOfRecord(parseJsonBody<RefusalRecord>(frame.body)))
   }
 

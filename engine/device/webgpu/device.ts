@@ -13,7 +13,7 @@ import type {
   KernelId,
   Submitted,
 } from '../device.ts'
-import { Connection, lost } from './connection.ts'
+import { type Answer, Connection, lost } from './connection.ts'
 import { GpuProcess } from './life.ts'
 import {
   type Adapter,
@@ -71,7 +71,8 @@ export async function listAdapters(options: {
   const { environment = {}, log = () => undefined } = options
   const connection = new Connection({ environment, log, deadlineMs: listDeadlineMs })
   try {
-    return parseJsonBody<readonly Adapter[]>(await connection.ask(kinds.list, []))
+    const { body } = await connection.ask(kinds.list, [])
+    return parseJsonBody<readonly Adapter[]>(body)
   } finally {
     await connection.end('adapters are listed')
   }
@@ -156,7 +157,7 @@ class GpuDevice implements WebgpuDevice {
     for (const kernel of kernels) this.#refuseUnfit(kernel)
     const fresh: KernelId[] = []
     let ids: readonly KernelId[] = []
-    const body = await this.#ask(kinds.compile, () => {
+    const { body } = await this.#ask(kinds.compile, () => {
       ids = kernels.map((kernel) => this.#numberOf(kernel, fresh))
       return [jsonBody(fresh.map((id) => this.#kernels.get(id)?.program))]
     })
@@ -173,19 +174,20 @@ class GpuDevice implements WebgpuDevice {
 
   async submit(commands: readonly Command[]): Promise<Submitted> {
     const ran: { readonly command: number; readonly kernel: Kernel }[] = []
-    const body = await this.#ask(kinds.submit, () =>
+    const { body, parts } = await this.#ask(kinds.submit, () =>
       encodeSubmit(commands, (id, command) => {
         const { kernel, program } = this.#compiled(id)
         if (program.statusWords > 0) ran.push({ command, kernel })
         return program.id
       }),
     )
-    const { status, reads } = decodeSubmitAnswer(body)
+    const { status, reads } = decodeSubmitAnswer(body, parts)
     return { reads, failure: firstFailure(ran, status) }
   }
 
   async memory(): Promise<DeviceMemory> {
-    return parseJsonBody<DeviceMemory>(await this.#ask(kinds.memory, () => []))
+    const { body } = await this.#ask(kinds.memory, () => [])
+    return parseJsonBody<DeviceMemory>(body)
   }
 
   async loseDevice(): Promise<void> {
@@ -196,14 +198,14 @@ class GpuDevice implements WebgpuDevice {
     await this.#process.close()
   }
 
-  async #ask(kind: number, parts: () => readonly Uint8Array[]): Promise<Uint8Array> {
+  async #ask(kind: number, pieces: () => readonly Uint8Array[]): Promise<Answer> {
     const turn = this.#turn.then(() => this.#process.ready())
     this.#turn = turn.catch(() => undefined)
     const connection = await turn
     try {
-      const body = await connection.ask(kind, parts())
+      const answer = await connection.ask(kind, pieces())
       this.#process.succeeded()
-      return body
+      return answer
     } catch (error) {
       throw this.#translated(error)
     }

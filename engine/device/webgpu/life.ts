@@ -63,8 +63,8 @@ export class GpuProcess {
     if (this.#closed) throw closed()
     const connection = new Connection(this.#options, () => this.#lost(connection))
     this.#connection = connection
-    const answer = await connection.ask(kinds.open, [jsonBody(this.#request)])
-    return parseJsonBody<OpenAnswer>(answer)
+    const { body } = await connection.ask(kinds.open, [jsonBody(this.#request)])
+    return parseJsonBody<OpenAnswer>(body)
   }
 
   #lost(connection: Connection): void {

@@ -2,7 +2,7 @@
 // is float64 words (exact to 2^53) followed by raw bytes. Both sides read and write it here.
 import type { Command } from '../device.ts'
 
-/** Kinds of frames: questions, then answers. */
+/** Kinds of frames: questions, then answers. Parts come before the answer that they belong to. */
 export const kinds = {
   list: 1,
   open: 2,
@@ -13,6 +13,7 @@ export const kinds = {
   answer: 16,
   refusal: 17,
   lost: 18,
+  part: 19,
 } as const
 
 /** An adapter as Dawn finds it. */
@@ -252,26 +253,37 @@ export interface SubmitAnswer {
   readonly reads: readonly Uint8Array[]
 }
 
-/** A submit's answer as the parts of a body. */
-export function encodeSubmitAnswer(answer: SubmitAnswer): readonly Uint8Array[] {
-  const { status, reads } = answer
-  const head = new Float64Array([
-    status.length,
-    reads.length,
-    ...reads.map((read) => read.byteLength),
-  ])
+/** Reads from this size on travel as frames of their own: the receiver then need not copy them. */
+export const partByteLength = 256 * 1024
+
+/** A submit's answer: the bodies of the frames that precede it, and the pieces of its own body. */
+export function encodeSubmitAnswer({ status, reads }: SubmitAnswer): {
+  readonly parts: readonly Uint8Array[]
+  readonly body: readonly Uint8Array[]
+} {
+  const [parts, small]: [Uint8Array[], Uint8Array[]] = [[], []]
+  for (const read of reads) (isPart(read) ? parts : small).push(read)
+  // A negative length stands for the next part.
+  const lengths = reads.map((read) => (isPart(read) ? -1 : read.byteLength))
+  const head = new Float64Array([status.length, reads.length, ...lengths])
   const statusBytes = new Uint8Array(status.buffer, status.byteOffset, status.byteLength)
-  return [new Uint8Array(head.buffer), statusBytes, ...reads]
+  return { parts, body: [new Uint8Array(head.buffer), statusBytes, ...small] }
+}
+
+function isPart(read: Uint8Array): boolean {
+  return read.byteLength >= partByteLength
 }
 
 /** The answer again; every read has memory of its own. */
-export function decodeSubmitAnswer(body: Uint8Array): SubmitAnswer {
+export function decodeSubmitAnswer(body: Uint8Array, parts: readonly Uint8Array[]): SubmitAnswer {
   const [statusCount, readCount] = new Float64Array(body.buffer, body.byteOffset, 2)
   const lengths = new Float64Array(body.buffer, body.byteOffset + 16, readCount)
   let offset = 16 + 8 * readCount
   const status = new Uint32Array(body.buffer, body.byteOffset + offset, statusCount)
   offset += 4 * statusCount
+  let part = 0
   const reads = Array.from(lengths, (length) => {
+    if (length < 0) return parts[part++]
     const read = body.slice(offset, offset + length)
     offset += length
     return read

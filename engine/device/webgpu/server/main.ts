@@ -27,7 +27,13 @@ interface Opened {
   readonly submits: Submits
 }
 
-type Parts = readonly Uint8Array[]
+/** An answer as it is sent: frames before it, and the pieces of its own body. */
+interface Reply {
+  readonly parts: readonly Uint8Array[]
+  readonly body: readonly Uint8Array[]
+  /** Called when all of it has left. */
+  readonly sent?: () => void
+}
 
 /** Serves one pipe. */
 class Server {
@@ -48,54 +54,54 @@ class Server {
   #enqueue(frame: Frame): void {
     this.#questions = this.#questions.then(async () => {
       const started = await this.#start(frame).catch((error: unknown) => ({
-        parts: Promise.reject(error),
+        reply: Promise.reject(error),
       }))
       // Marked as handled: it is awaited only once the answers before it have left.
-      started.parts.catch(() => undefined)
-      this.#answers = this.#answers.then(() => this.#finish(frame, started.parts))
+      started.reply.catch(() => undefined)
+      this.#answers = this.#answers.then(() => this.#finish(frame, started.reply))
     })
   }
 
-  async #finish(frame: Frame, parts: Promise<Parts>): Promise<void> {
+  async #finish({ sequence }: Frame, reply: Promise<Reply>): Promise<void> {
     try {
-      this.#send(kinds.answer, frame.sequence, await parts)
+      const { parts, body, sent } = await reply
+      for (const part of parts) this.#send(kinds.part, sequence, [part])
+      this.#send(kinds.answer, sequence, body, sent)
     } catch (error) {
-      this.#refuse(frame, error)
+      if (!(error instanceof Refusal)) console.error(error)
+      this.#send(kinds.refusal, sequence, [jsonBody(recordOfError(error))])
     }
   }
 
-  #refuse(frame: Frame, error: unknown): void {
-    if (!(error instanceof Refusal)) console.error(error)
-    const record = recordOfError(error)
-    this.#send(kinds.refusal, frame.sequence, [jsonBody(record)])
-  }
-
-  /** Resolves once the next question may start; its parts follow when the work is done. */
-  async #start(frame: Frame): Promise<{ readonly parts: Promise<Parts> }> {
-    const at = (value: unknown) => ({ parts: Promise.resolve([jsonBody(value)]) })
+  /** Resolves once the next question may start; its reply follows when the work is done. */
+  async #start(frame: Frame): Promise<{ readonly reply: Promise<Reply> }> {
+    const say = (value: unknown) => ({
+      reply: Promise.resolve({ parts: [], body: [jsonBody(value)] }),
+    })
     switch (frame.kind) {
       case kinds.list:
-        return at(await adaptersOf(this.#instances))
+        return say(await adaptersOf(this.#instances))
       case kinds.open:
-        return at(await this.#open(parseJsonBody<OpenRequest>(frame.body)))
+        return say(await this.#open(parseJsonBody<OpenRequest>(frame.body)))
       case kinds.compile: {
         const { programs } = this.#device()
         const wanted = parseJsonBody<readonly Program[]>(frame.body)
         const answer: CompileAnswer = await Promise.all(wanted.map((one) => programs.compile(one)))
-        return at(answer)
+        return say(answer)
       }
       case kinds.submit: {
         const { answer } = await this.#device().submits.start(decodeSubmit(frame.body))
-        return { parts: answer.then(encodeSubmitAnswer) }
+        const reply = answer.then((done) => ({ ...encodeSubmitAnswer(done), sent: done.release }))
+        return { reply }
       }
       case kinds.memory: {
         const { memory, programs } = this.#device()
         const kernels = programs.pipelines.size
-        return at({ liveBuffers: memory.buffers.size, liveBytes: memory.liveBytes, kernels })
+        return say({ liveBuffers: memory.buffers.size, liveBytes: memory.liveBytes, kernels })
       }
       case kinds.drill:
         this.#device().device.destroy()
-        return at(null)
+        return say(null)
       default:
         throw new Error(`a frame of the unknown kind ${frame.kind}`)
     }
@@ -123,12 +129,12 @@ class Server {
     this.#send(kinds.lost, 0, [jsonBody(message)], leave)
   }
 
-  #send(kind: number, sequence: number, parts: Parts, sent?: () => void): void {
-    const length = parts.reduce((sum, part) => sum + part.byteLength, 0)
+  #send(kind: number, sequence: number, pieces: readonly Uint8Array[], sent?: () => void): void {
+    const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0)
+    const all = [headerOf(kind, sequence, length), ...pieces.filter((one) => one.byteLength > 0)]
     this.#socket.cork()
-    this.#socket.write(headerOf(kind, sequence, length), parts.length === 0 ? sent : undefined)
-    parts.forEach((part, place) => {
-      this.#socket.write(part, place === parts.length - 1 ? sent : undefined)
+    all.forEach((piece, place) => {
+      this.#socket.write(piece, place === all.length - 1 ? sent : undefined)
     })
     this.#socket.uncork()
   }

@@ -109,8 +109,7 @@ export function widen(storage: Storage, bytes: Uint8Array): Uint8Array {
 }
 
 /** A copy of words as dense little-endian elements. */
-export function narrow(storage: Storage, words: Uint8Array): Uint8Array {
-  if (storage === 'word') return words.slice()
+export function narrow(storage: Exclude<Storage, 'word'>, words: Uint8Array): Uint8Array {
   const wide = new Uint32Array(words.buffer, words.byteOffset, words.byteLength / 4)
   return denseByteLengthOf(storage) === 1 ? new Uint8Array(wide) : bytesOf(new Uint16Array(wide))
 }

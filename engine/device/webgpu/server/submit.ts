@@ -2,7 +2,7 @@
 // buffers as writes allow, then one map for all that is read back.
 import assert from 'node:assert'
 import { Refusal } from '../../../../tensor/index.ts'
-import type { Operation, SubmitAnswer } from '../protocol.ts'
+import { type Operation, partByteLength, type SubmitAnswer } from '../protocol.ts'
 import { checkSubmit } from './check.ts'
 import { type DeviceBuffer, type DeviceMemory, narrow, usages, widen } from './memory.ts'
 import type { Programs } from './programs.ts'
@@ -18,6 +18,11 @@ interface Readback {
   readonly sourceOffset: number
   readonly stagingOffset: number
   readonly byteLength: number
+}
+
+/** An answer of which large reads may still lie in mapped memory: valid until `release`. */
+export interface MappedAnswer extends SubmitAnswer {
+  readonly release: () => void
 }
 
 /** Runs submits, one encoded after the other; their results may be awaited meanwhile. */
@@ -40,7 +45,7 @@ export class Submits {
    * Starts a submit: once this resolves its commands are on the queue, and the next may start. The
    * answer comes when the GPU is done. A refusal here has changed nothing.
    */
-  async start(operations: readonly Operation[]): Promise<{ answer: Promise<SubmitAnswer> }> {
+  async start(operations: readonly Operation[]): Promise<{ answer: Promise<MappedAnswer> }> {
     checkSubmit(operations, this.#memory, this.#programs)
     const wanted = operations.filter((operation) => operation.kind === 'allocate')
     const fresh = wanted.length > 0 ? await this.#memory.create(wanted) : []
@@ -63,7 +68,7 @@ export class Submits {
       }
       if (staging) return this.#collect(staging, stagingBytes, statusWords.used, readbacks)
       await this.#device.queue.onSubmittedWorkDone()
-      return { status: new Uint32Array(), reads: [] }
+      return { status: new Uint32Array(), reads: [], release: () => undefined }
     })
     return { answer }
   }
@@ -105,7 +110,10 @@ export class Submits {
           break
         case 'release': {
           const buffer = this.#memory.remove(operation.buffer)
-          if (buffer) released.push(buffer)
+          assert(buffer, 'checked before')
+          // At once: its number may come back in the same list.
+          this.#programs.forget(buffer)
+          released.push(buffer)
           break
         }
         case 'write':
@@ -137,10 +145,7 @@ export class Submits {
     }
     if (status && staging) recorder.copy(status, 0, staging, 0, statusWords * 4)
     recorder.flush()
-    for (const buffer of released) {
-      this.#programs.forget(buffer)
-      buffer.gpu.destroy()
-    }
+    for (const buffer of released) buffer.gpu.destroy()
     return readbacks
   }
 
@@ -208,7 +213,7 @@ export class Submits {
     byteLength: number,
     used: readonly (readonly [number, number])[],
     readbacks: readonly Readback[],
-  ): Promise<SubmitAnswer> {
+  ): Promise<MappedAnswer> {
     await staging.mapAsync(usages.mapRead, 0, byteLength)
     const bytes = new Uint8Array(staging.getMappedRange(0, byteLength))
     const words = new Uint32Array(bytes.buffer, 0, byteLength / 4)
@@ -218,12 +223,20 @@ export class Submits {
       status.set(words.subarray(first, first + count), place)
       place += count
     }
-    const reads = readbacks.map(({ buffer, stagingOffset, byteLength }) =>
-      narrow(buffer.storage, bytes.subarray(stagingOffset, stagingOffset + byteLength)),
-    )
-    staging.unmap()
-    this.#staging.give(staging)
-    return { status, reads }
+    let mapped = false
+    const reads = readbacks.map(({ buffer, stagingOffset, byteLength }) => {
+      const words = bytes.subarray(stagingOffset, stagingOffset + byteLength)
+      if (buffer.storage !== 'word') return narrow(buffer.storage, words)
+      if (byteLength < partByteLength) return words.slice()
+      mapped = true
+      return words
+    })
+    const release = (): void => {
+      staging.unmap()
+      this.#staging.give(staging)
+    }
+    if (!mapped) release()
+    return { status, reads, release: mapped ? release : () => undefined }
   }
 }
 

@@ -7,6 +7,7 @@ import {
   decodeSubmitAnswer,
   encodeSubmit,
   encodeSubmitAnswer,
+  partByteLength,
 } from '../../../../engine/device/webgpu/protocol.ts'
 
 const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts))
@@ -66,12 +67,20 @@ t.test('commands cross with their bytes', async (t) => {
   ])
 })
 
-t.test('each read of an answer has memory of its own', async (t) => {
+t.test('each read of an answer has memory of its own, and large ones are parts', async (t) => {
   const answer = {
     status: Uint32Array.of(0, 5, 0xffffffff),
-    reads: [Uint8Array.of(1, 2, 3), new Uint8Array(), Uint8Array.of(9)],
+    reads: [
+      Uint8Array.of(1, 2, 3),
+      new Uint8Array(partByteLength).fill(4),
+      new Uint8Array(),
+      Uint8Array.of(9),
+    ],
   }
-  const back = decodeSubmitAnswer(joined(encodeSubmitAnswer(answer)))
+  const { parts, body } = encodeSubmitAnswer(answer)
+  t.equal(parts.length, 1)
+  t.equal(parts[0], answer.reads[1])
+  const back = decodeSubmitAnswer(joined(body), parts)
   t.same(back, answer)
   t.equal(back.reads[0].buffer.byteLength, 3)
 })

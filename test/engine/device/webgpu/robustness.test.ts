@@ -122,6 +122,64 @@ t.test('memory that the driver does not have is refused too', async (t) => {
   t.ok(await works(device))
 })
 
+t.test('large, small and narrow reads come in their order, again and again', async (t) => {
+  const device = await softwareDevice(t)
+  if (!device) return
+  const count = 200_000
+  const words = Float32Array.from({ length: count }, (_, place) => place)
+  const small = Int8Array.from({ length: count }, (_, place) => place)
+  await device.submit([
+    { kind: 'allocate', buffer: 1, dtype: 'float32', elementCount: count },
+    { kind: 'allocate', buffer: 2, dtype: 'int8', elementCount: count },
+    { kind: 'write', buffer: 1, offset: 0, bytes: new Uint8Array(words.buffer) },
+    { kind: 'write', buffer: 2, offset: 0, bytes: new Uint8Array(small.buffer) },
+  ])
+  const rounds = Array.from({ length: 5 }, () =>
+    device.submit([
+      { kind: 'read', buffer: 2, offset: 3, elementCount: 2 },
+      { kind: 'read', buffer: 1, offset: 0, elementCount: count },
+      { kind: 'read', buffer: 1, offset: 7, elementCount: 1 },
+      { kind: 'read', buffer: 2, offset: 0, elementCount: count },
+    ]),
+  )
+  for (const { reads } of await Promise.all(rounds)) {
+    t.same(reads[0], Uint8Array.of(3, 4))
+    t.ok(Buffer.from(words.buffer).equals(reads[1]))
+    t.same(reads[2], new Uint8Array(Float32Array.of(7).buffer))
+    t.ok(Buffer.from(small.buffer).equals(reads[3]))
+    t.same(
+      reads.map((read) => read.byteLength),
+      reads.map((read) => read.buffer.byteLength),
+    )
+  }
+})
+
+t.test('commands take effect in their order', async (t) => {
+  const device = await softwareDevice(t)
+  if (!device) return
+  const [id] = await device.compile([identity])
+  const twos = new Uint8Array(new Float32Array([2, 2]).buffer)
+  const read = { kind: 'read', buffer: 2, offset: 0, elementCount: 2 } as const
+  const make = { kind: 'allocate', buffer: 2, dtype: 'float32', elementCount: 2 } as const
+  const { reads } = await device.submit([
+    { ...make, buffer: 1 },
+    make,
+    { kind: 'write', buffer: 1, offset: 0, bytes: ones },
+    { kind: 'dispatch', kernel: id, buffers: [1, 2] },
+    { kind: 'write', buffer: 1, offset: 0, bytes: twos },
+    read,
+    { kind: 'copy', from: 1, to: 2 },
+    read,
+    { kind: 'release', buffer: 2 },
+    make,
+    read,
+    { kind: 'dispatch', kernel: id, buffers: [1, 2] },
+    read,
+  ])
+  t.same(reads, [ones, twos, new Uint8Array(8), twos])
+  t.same(await device.memory(), { liveBuffers: 2, liveBytes: 16, kernels: 1 })
+})
+
 t.test('a list that makes no sense is our mistake and harms nothing', async (t) => {
   const device = await softwareDevice(t)
   if (!device) return
@@ -180,11 +238,12 @@ t.test('a shader that does not compile says why, and the process goes on', async
     program(2, '@compute @workgroup_size(1) fn main() {}'),
     program(3, '@compute @workgroup_size(4096) fn main() {}'),
   ])
-  const answer = parseJsonBody<CompileAnswer>(await connection.ask(kinds.compile, [body]))
+  const compiled = await connection.ask(kinds.compile, [body])
+  const answer = parseJsonBody<CompileAnswer>(compiled.body)
   t.match(answer[0], /expected '\)'/)
   t.equal(answer[1], null)
   t.match(answer[2], /4096/)
-  const memory = parseJsonBody(await connection.ask(kinds.memory, []))
+  const memory = parseJsonBody((await connection.ask(kinds.memory, [])).body)
   t.same(memory, { liveBuffers: 0, liveBytes: 0, kernels: 1 })
 })
 
