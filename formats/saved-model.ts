@@ -110,10 +110,12 @@ export async function readSavedModel(
   const name = `${root}${isText ? textName : binaryName}`
   const bytes = await readAll(files.open(name), limits.maxModelBytes ?? defaultMaxModelBytes, name)
   const proto = refusingWireErrors('saved-model/unreadable', name, () => decodeModel(bytes, isText))
-  if (proto.saved_model_schema_version !== 1 || proto.meta_graphs.length === 0) {
+  // Hub modules leave the version out; TensorFlow itself does not look at it.
+  if (![0, 1].includes(proto.saved_model_schema_version) || proto.meta_graphs.length === 0) {
+    const { saved_model_schema_version: version, meta_graphs: graphs } = proto
     throw refusal(
       'unreadable',
-      `${name} is of schema version ${proto.saved_model_schema_version} with ${proto.meta_graphs.length} graphs; version 1 with at least one is wanted.`,
+      `${name} is of schema version ${version} with ${graphs.length} graphs; version 1 with at least one is wanted.`,
     )
   }
   const metaGraphs = proto.meta_graphs.map((one) => readMetaGraph(files, root, one))
