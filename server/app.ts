@@ -1,0 +1,136 @@
+// The application: fastify with its settings, plugins and routes on a service that is open already.
+// It never listens; main.ts does, tests and the OpenAPI writer inject.
+import compress from '@fastify/compress'
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import underPressure from '@fastify/under-pressure'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { documentHead, nameSchemas } from '../openapi/index.ts'
+import type { Service } from '../service/index.ts'
+import { Refusal } from '../tensor/index.ts'
+import { essenceOf, registerBodies, wrongType } from './bodies.ts'
+import { refusalOf, replyWithProblem } from './errors.ts'
+import { createMetrics } from './metrics.ts'
+import { encodeNameSlashes } from './paths.ts'
+import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
+import { checkpointRoutes } from './routes/checkpoints.ts'
+import { healthRoutes } from './routes/health.ts'
+import { serviceRoutes } from './routes/service.ts'
+import { variableValueRoutes } from './routes/variable-values.ts'
+import { variableRoutes } from './routes/variables.ts'
+import { validatorCompiler } from './validation.ts'
+
+/** What an application is built on. */
+export interface AppOptions {
+  readonly service: Service
+  readonly logLevel: string
+}
+
+const secondMs = 1000
+const mostEventLoopDelayMs = 2 * secondMs
+
+/** The application on `service`. Call `ready()` or `listen()` on it. */
+export async function buildApp({ service, logLevel }: AppOptions): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: logLevel === 'silent' ? false : { level: logLevel },
+    disableRequestLogging: true,
+    bodyLimit: service.limits.jsonBodyBytes,
+    // Uploads may take long; what must not is a body that does not come at all (headersTimeout).
+    requestTimeout: 600 * secondMs,
+    connectionTimeout: 120 * secondMs,
+    keepAliveTimeout: 72 * secondMs,
+    maxRequestsPerSocket: 0,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    onProtoPoisoning: 'error',
+    onConstructorPoisoning: 'error',
+    routerOptions: { maxParamLength: 2 * service.limits.nameLength, caseSensitive: true },
+    rewriteUrl: (request) => encodeNameSlashes(request.url ?? '/'),
+    http: {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 30 * secondMs,
+      connectionsCheckingInterval: 5 * secondMs,
+    },
+    exposeHeadRoutes: true,
+    frameworkErrors: (error, request, reply) => {
+      void replyWithProblem(refusalOf(error), request, reply)
+    },
+  })
+  app.setValidatorCompiler(validatorCompiler as Parameters<typeof app.setValidatorCompiler>[0])
+  app.setNotFoundHandler((request) => {
+    throw unknownRoute(request.method, request.originalUrl)
+  })
+  const metrics = createMetrics(app, service)
+  app.setErrorHandler((error, request, reply) => {
+    const refusal = refusalOf(unknownMediaType(error, request) ?? error)
+    metrics.refused(refusal.reason)
+    return replyWithProblem(refusal, request, reply)
+  })
+  registerBodies(app)
+  await registerPlugins(app)
+  await app.register(async (routes) => {
+    // Routes whose replies are JSON and may be long. Tensors and files go as they are.
+    await routes.register(compress, {
+      global: true,
+      globalDecompression: false,
+      threshold: 2048,
+      encodings: ['gzip', 'br'],
+    })
+    variableRoutes(routes, service)
+    checkpointRoutes(routes, service)
+    serviceRoutes(routes, service)
+  })
+  variableValueRoutes(app, service)
+  checkpointFileRoutes(app, service)
+  healthRoutes(app, service, metrics)
+  app.get('/openapi.json', { schema: { hide: true } }, () => openApiOf(app))
+  return app
+}
+
+async function registerPlugins(app: FastifyInstance): Promise<void> {
+  await app.register(underPressure, {
+    maxEventLoopDelay: mostEventLoopDelayMs,
+    // Event loop utilization is no measure here: it reads 1.0 while a device is waited for.
+    exposeStatusRoute: false,
+    retryAfter: 1,
+  })
+  await app.register(swagger, {
+    openapi: documentHead as never,
+    hideUntagged: false,
+    transformObject: (document) =>
+      nameSchemas(('openapiObject' in document ? document.openapiObject : {}) as never) as never,
+  })
+  await app.register(async (docs) => {
+    await docs.register(helmet, { contentSecurityPolicy: false })
+    await docs.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      uiConfig: { syntaxHighlight: { activate: false }, tryItOutEnabled: true },
+    })
+  })
+}
+
+/** Fastify's own 415 as ours, which names what the route takes. */
+function unknownMediaType(error: unknown, request: FastifyRequest): Refusal | undefined {
+  const { code } = error as { code?: string }
+  if (code !== 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return undefined
+  const consumes = request.routeOptions.config.consumes ?? []
+  return wrongType(essenceOf(request.headers['content-type']), consumes)
+}
+
+/** The OpenAPI document of the app's own routes. */
+export function openApiOf(app: FastifyInstance): unknown {
+  return app.swagger()
+}
+
+function unknownRoute(method: string, url: string): Refusal {
+  return new Refusal(
+    'NOT_FOUND',
+    'http/unknown-route',
+    `There is nothing at ${method} ${url.split('?')[0]}.`,
+    {
+      fix: 'The calls are listed at /docs. A verb follows a colon: POST /v1/variables/w:assign.',
+    },
+  )
+}

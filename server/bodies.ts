@@ -1,0 +1,153 @@
+// Bodies before a handler sees them: JSON is parsed, every other known type stays a stream. A route
+// says which types it takes; a type that is not among them, or a missing body, never gets further.
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Refusal } from '../tensor/index.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Media types that the route takes; absent: JSON only, where it has a body schema. */
+    consumes?: readonly string[]
+    /** A missing body counts as `{}`. */
+    bodyOptional?: boolean
+  }
+}
+
+/** Media types of tensors in bodies. */
+export const tensorTypes = {
+  json: 'application/json',
+  npy: 'application/x-npy',
+  raw: 'application/octet-stream',
+  safetensors: 'application/x-safetensors',
+  protobuf: 'application/x-protobuf',
+} as const
+
+/** Media types of uploaded files, whose kind is seen from their first bytes. */
+export const fileTypes: readonly string[] = [
+  tensorTypes.safetensors,
+  'application/x-tar',
+  'application/gzip',
+  'application/x-gzip',
+  'application/x-tgz',
+  'application/zip',
+  tensorTypes.raw,
+]
+
+const streamTypes = new Set([
+  tensorTypes.npy,
+  tensorTypes.raw,
+  tensorTypes.protobuf,
+  'application/x-npz',
+  ...fileTypes,
+])
+
+/** Teaches the app the types, and to refuse what a route does not take (415, 400) before its handler. */
+export function registerBodies(app: FastifyInstance): void {
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (request, text) => {
+    checkEncoding(request)
+    if (text.length === 0 && request.routeOptions.config.bodyOptional) return {}
+    return parseJson(text as string)
+  })
+  app.addContentTypeParser([...streamTypes], async (request, payload) => {
+    checkEncoding(request)
+    return payload
+  })
+  app.addHook('onRoute', (route) => {
+    const takesBody = route.schema?.body !== undefined || route.config?.consumes !== undefined
+    if (!takesBody || route.method === 'GET' || route.method === 'HEAD') return
+    const consumes = route.config?.consumes ?? [tensorTypes.json]
+    const hooks = route.preValidation
+    route.config = { ...route.config, consumes }
+    route.preValidation = [
+      async (request) => checkBody(request, consumes, route.config?.bodyOptional === true),
+      ...(hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]),
+    ]
+  })
+}
+
+function checkBody(request: FastifyRequest, consumes: readonly string[], optional: boolean): void {
+  const type = essenceOf(request.headers['content-type'])
+  if (request.body === undefined || request.body === null) {
+    if (type === undefined && optional) {
+      request.body = {}
+      return
+    }
+    // A body that is the JSON word null is a body.
+    if (request.body === undefined) throw missingBody(consumes)
+  }
+  if (type === undefined || !consumes.includes(type)) throw wrongType(type, consumes)
+}
+
+const poison = /"(?:__proto__|constructor)"|\\u/
+
+/**
+ * Parses JSON. Refuses (`http/malformed-json`) what is none, and the keys `__proto__` and
+ * `constructor.prototype`, which mean something to JavaScript.
+ */
+export function parseJson(text: string): unknown {
+  if (text.length === 0) {
+    throw new Refusal('INVALID_ARGUMENT', 'http/empty-body', 'The body is empty; JSON is wanted.')
+  }
+  let value: unknown
+  try {
+    value = poison.test(text) ? JSON.parse(text, refusePoison) : JSON.parse(text)
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    const problem = error instanceof Error ? error.message : 'it does not parse'
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'http/malformed-json',
+      `The body is not JSON: ${problem}.`,
+    )
+  }
+  return value
+}
+
+function refusePoison(key: string, value: unknown): unknown {
+  const isPoison =
+    key === '__proto__' ||
+    (key === 'constructor' &&
+      typeof value === 'object' &&
+      value !== null &&
+      Object.hasOwn(value, 'prototype'))
+  if (!isPoison) return value
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'http/malformed-json',
+    `The body holds the key "${key}", which is never taken.`,
+  )
+}
+
+function checkEncoding(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding']
+  if (encoding === undefined || encoding === 'identity') return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'http/unsupported-media-type',
+    `Bodies are not taken with the content-encoding ${encoding}.`,
+    { fix: 'Send the body as it is; archives may be compressed themselves (.tar.gz, .zip).' },
+  )
+}
+
+/** The media type without its parameters, in lower case. */
+export function essenceOf(contentType: string | undefined): string | undefined {
+  return contentType?.split(';')[0].trim().toLowerCase()
+}
+
+/** INVALID_ARGUMENT `http/unsupported-media-type`, naming what the route takes. */
+export function wrongType(type: string | undefined, consumes: readonly string[]): Refusal {
+  const given = type === undefined || type === '' ? 'none was given' : `${type} was given`
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'http/unsupported-media-type',
+    `The content-type can be ${consumes.join(', ')}; ${given}.`,
+    { fix: `With curl: -H 'content-type: ${consumes[0]}'.` },
+  )
+}
+
+function missingBody(consumes: readonly string[]): Refusal {
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'http/empty-body',
+    `The body is missing; ${consumes.join(', ')} is wanted.`,
+  )
+}

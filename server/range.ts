@@ -1,0 +1,42 @@
+// Byte ranges of a reply. Source: RFC 9110, section 14.
+import { Refusal } from '../tensor/index.ts'
+
+export interface ByteRange {
+  readonly offset: number
+  readonly length: number
+}
+
+/** A range that lies outside; the reply also names the length (`content-range: bytes *` + `/length`). */
+export class RangeRefusal extends Refusal {
+  readonly byteLength: number
+
+  constructor(header: string, byteLength: number) {
+    super(
+      'OUT_OF_RANGE',
+      'http/range',
+      `The range ${header} lies outside of the ${byteLength} bytes that there are.`,
+    )
+    this.byteLength = byteLength
+  }
+}
+
+/**
+ * The one range that a `Range` header asks for. Undefined where all is to be sent: no header, another
+ * unit, several ranges, or one that is not well-formed. Refuses one that lies past the end.
+ */
+export function parseRange(header: string | undefined, byteLength: number): ByteRange | undefined {
+  const found = header === undefined ? null : /^bytes=(\d{0,16})-(\d{0,16})$/.exec(header.trim())
+  if (found === null || header === undefined) return undefined
+  const [, first, last] = found
+  if (first === '') {
+    if (last === '') return undefined
+    const length = Math.min(Number(last), byteLength)
+    if (length === 0) throw new RangeRefusal(header, byteLength)
+    return { offset: byteLength - length, length }
+  }
+  const offset = Number(first)
+  const end = last === '' ? byteLength - 1 : Math.min(Number(last), byteLength - 1)
+  if (last !== '' && Number(last) < offset) return undefined
+  if (offset >= byteLength) throw new RangeRefusal(header, byteLength)
+  return { offset, length: end - offset + 1 }
+}

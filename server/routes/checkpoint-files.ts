@@ -1,0 +1,158 @@
+// Checkpoints as files over HTTP: upload, download, and one tensor of a checkpoint.
+import type { Readable } from 'node:stream'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { Checkpoint } from '../../openapi/index.ts'
+import type { Service } from '../../service/index.ts'
+import { fileTypes, tensorTypes } from '../bodies.ts'
+import { status } from '../errors.ts'
+import { cut, sendBytes } from '../streams.ts'
+import { sendValue } from '../tensor-replies.ts'
+import { tensorBodyTypes } from '../tensor-requests.ts'
+import { checkpointReply } from './checkpoints.ts'
+import { bytesReply, containerQuery, refusals, writeHeaders } from './schemas.ts'
+
+const tags = ['checkpoints']
+const fileOfFormat = {
+  safetensors: { type: tensorTypes.safetensors, extension: 'safetensors' },
+  tensorflow: { type: 'application/x-tar', extension: 'tar' },
+} as const
+
+type App = ReturnType<typeof typedApp>
+function typedApp(instance: FastifyInstance) {
+  return instance.withTypeProvider<TypeBoxTypeProvider>()
+}
+
+/** Adds the routes. */
+export function checkpointFileRoutes(instance: FastifyInstance, service: Service): void {
+  const app = typedApp(instance)
+  uploadRoute(app, service)
+  downloadRoute(app, service)
+  tensorRoute(app, service)
+}
+
+function uploadRoute(app: App, service: Service): void {
+  app.post(
+    '/v1/checkpoints::upload',
+    {
+      bodyLimit: service.limits.uploadBytes,
+      config: { consumes: fileTypes },
+      schema: {
+        tags,
+        summary:
+          'Take in safetensors, or a tar, tar.gz or zip of a TensorFlow bundle or SavedModel',
+        operationId: 'uploadCheckpoint',
+        consumes: [...fileTypes],
+        querystring: Type.Object({
+          ...containerQuery,
+          step: Type.Optional(Type.Integer({ minimum: 0 })),
+          label: Type.Optional(Type.String()),
+          prefix: Type.Optional(
+            Type.String({ description: 'Which bundle, where the archive holds several.' }),
+          ),
+        }),
+        headers: writeHeaders,
+        response: {
+          [status.created]: Checkpoint,
+          ...refusals(
+            'INVALID_ARGUMENT',
+            'NOT_FOUND',
+            'DATA_LOSS',
+            'RESOURCE_EXHAUSTED',
+            'UNIMPLEMENTED',
+          ),
+        },
+      },
+    },
+    async ({ query, headers, body }, reply) => {
+      const record = await service.files.upload(
+        {
+          container: query.container ?? '',
+          step: query.step,
+          labels: query.label === undefined ? [] : [query.label],
+          prefix: query.prefix,
+          idempotencyKey: headers['idempotency-key'],
+        },
+        body as Readable,
+      )
+      reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
+      return checkpointReply(record)
+    },
+  )
+}
+
+function downloadRoute(app: App, service: Service): void {
+  app.get(
+    '/v1/checkpoints/:id([^:]+)::download',
+    {
+      schema: {
+        tags,
+        summary: 'The checkpoint as a file: safetensors, or a tar of a TensorFlow bundle',
+        operationId: 'downloadCheckpoint',
+        params: Type.Object({ id: Type.String() }),
+        querystring: Type.Object({
+          ...containerQuery,
+          format: Type.Optional(
+            Type.Union([Type.Literal('safetensors'), Type.Literal('tensorflow')], {
+              description: 'safetensors unless given.',
+            }),
+          ),
+        }),
+        response: {
+          [status.ok]: bytesReply('The file', tensorTypes.safetensors, 'application/x-tar'),
+          [status.partialContent]: bytesReply(
+            'A range of it',
+            tensorTypes.safetensors,
+            'application/x-tar',
+          ),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'OUT_OF_RANGE'),
+        },
+      },
+    },
+    async ({ params, query }, reply) => {
+      const record = await service.checkpoints.get(params.id, query.container)
+      const format = query.format ?? 'safetensors'
+      const file = await service.files.download(record, format)
+      const { type, extension } = fileOfFormat[format]
+      return sendBytes(reply, {
+        contentType: type,
+        byteLength: file.byteLength,
+        chunks: (range) => cut(file.chunks(), range),
+        fileName: `checkpoint-${record.id}.${extension}`,
+      })
+    },
+  )
+}
+
+function tensorRoute(app: App, service: Service): void {
+  const binaryTypes = tensorBodyTypes.filter((type) => type !== tensorTypes.json)
+  app.get(
+    '/v1/checkpoints/:id([^:]+)/tensors/:name([^:]+)',
+    {
+      schema: {
+        tags,
+        summary: 'One tensor of a checkpoint, in the media type that accept prefers',
+        operationId: 'readCheckpointTensor',
+        params: Type.Object({ id: Type.String(), name: Type.String() }),
+        querystring: Type.Object({
+          ...containerQuery,
+          encoding: Type.Optional(Type.Literal('b64')),
+        }),
+        response: {
+          [status.ok]: bytesReply('The tensor', tensorTypes.json, ...binaryTypes),
+          [status.partialContent]: bytesReply('A range of the bytes', ...binaryTypes),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED'),
+        },
+      },
+      serializerCompiler: () => (text: unknown) => String(text),
+    },
+    async (request, reply) => {
+      const { params, query } = request
+      const { id } = await service.checkpoints.get(params.id, query.container)
+      const { name, value } = await service.checkpoints.entry(id, params.name)
+      const members = { name, checkpoint: id }
+      return sendValue(request, reply, service, { name, value, members, etag: `"${value.digest}"` })
+    },
+  )
+}

@@ -1,0 +1,298 @@
+// /v1/checkpoints: saving, listing, looking into, restoring, labelling, deleting. Files in and out
+// are checkpoint-files.ts's.
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import {
+  Checkpoint,
+  CheckpointDetail,
+  CheckpointPage,
+  Operation,
+  RestoreCheckpoint,
+  RestoreReport,
+  SaveCheckpoint,
+  UpdateCheckpoint,
+} from '../../openapi/index.ts'
+import type {
+  CheckpointEntry,
+  CheckpointRecord,
+  Json,
+  RestoreReport as Report,
+  Service,
+} from '../../service/index.ts'
+import { status } from '../errors.ts'
+import { operationReply } from './operations.ts'
+import {
+  containerQuery,
+  emptyReply,
+  pageOf,
+  pageQuery,
+  refusals,
+  timeText,
+  writeHeaders,
+} from './schemas.ts'
+
+const tags = ['checkpoints']
+const idParams = Type.Object({
+  id: Type.String({ description: 'An id, a label, or latest.' }),
+})
+
+type App = ReturnType<typeof typedApp>
+function typedApp(instance: FastifyInstance) {
+  return instance.withTypeProvider<TypeBoxTypeProvider>()
+}
+
+/** Adds the routes. */
+export function checkpointRoutes(instance: FastifyInstance, service: Service): void {
+  const app = typedApp(instance)
+  saveRoute(app, service)
+  readRoutes(app, service)
+  restoreRoute(app, service)
+  changeRoutes(app, service)
+  labelRoutes(app, service)
+}
+
+function saveRoute(app: App, service: Service): void {
+  app.post(
+    '/v1/checkpoints',
+    {
+      config: { bodyOptional: true },
+      schema: {
+        tags,
+        summary: 'Save variables: one consistent snapshot',
+        operationId: 'saveCheckpoint',
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        body: SaveCheckpoint,
+        response: {
+          [status.created]: Checkpoint,
+          [status.accepted]: Operation,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION', 'ABORTED'),
+        },
+      },
+    },
+    async ({ query, body, headers }, reply) => {
+      const save = () =>
+        service.checkpoints.save({
+          container: query.container ?? '',
+          names: body.names,
+          collection: body.collection,
+          rename: body.rename,
+          step: body.step,
+          labels: body.labels ?? [],
+          metadata: (body.metadata ?? {}) as Record<string, Json>,
+          idempotencyKey: headers['idempotency-key'],
+        })
+      if (body.async === true) {
+        const work = async () => checkpointReply(await save())
+        const operation = service.operations.start('save_checkpoint', work)
+        reply.code(status.accepted).header('location', `/v1/operations/${operation.id}`)
+        return operationReply(operation)
+      }
+      const record = await save()
+      reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
+      return checkpointReply(record)
+    },
+  )
+}
+
+function readRoutes(app: App, service: Service): void {
+  app.get(
+    '/v1/checkpoints',
+    {
+      schema: {
+        tags,
+        summary: 'List checkpoints, newest first',
+        operationId: 'listCheckpoints',
+        querystring: Type.Object({
+          ...pageQuery,
+          container: Type.Optional(Type.String({ description: 'Only those of this container.' })),
+          label: Type.Optional(Type.String()),
+        }),
+        response: { [status.ok]: CheckpointPage, ...refusals('INVALID_ARGUMENT') },
+      },
+    },
+    async ({ query }) => {
+      const { container, label } = query
+      const page = await service.checkpoints.list({ container, label }, pageOf(query))
+      return { checkpoints: page.items.map(checkpointReply), cursor: page.cursor ?? null }
+    },
+  )
+  app.get(
+    '/v1/checkpoints/:id([^:]+)',
+    {
+      schema: {
+        tags,
+        summary: 'A checkpoint and its tensors, sorted by name',
+        operationId: 'getCheckpoint',
+        params: idParams,
+        querystring: Type.Object({ ...pageQuery, ...containerQuery }),
+        response: { [status.ok]: CheckpointDetail, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+      },
+    },
+    async ({ params, query }) => {
+      const record = await service.checkpoints.get(params.id, query.container)
+      const page = await service.checkpoints.entries(record.id, pageOf(query))
+      return {
+        ...checkpointReply(record),
+        tensors: page.items.map(tensorReply),
+        cursor: page.cursor ?? null,
+      }
+    },
+  )
+}
+
+function restoreRoute(app: App, service: Service): void {
+  app.post(
+    '/v1/checkpoints/:id([^:]+)::restore',
+    {
+      config: { bodyOptional: true },
+      schema: {
+        tags,
+        summary: 'Put the saved values back into variables',
+        operationId: 'restoreCheckpoint',
+        params: idParams,
+        querystring: Type.Object({
+          container: Type.Optional(
+            Type.String({ description: 'Where to; where the checkpoint came from unless given.' }),
+          ),
+        }),
+        headers: writeHeaders,
+        body: RestoreCheckpoint,
+        response: {
+          [status.ok]: RestoreReport,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION', 'ABORTED'),
+        },
+      },
+    },
+    async ({ params, query, body, headers }) => {
+      const strict = body.strict ?? true
+      const dryRun = body.dry_run ?? false
+      const report = await service.restore(params.id, {
+        container: query.container,
+        names: body.names,
+        rename: body.rename,
+        scope: body.scope,
+        strict,
+        dryRun,
+        create: body.create ?? false,
+        idempotencyKey: headers['idempotency-key'],
+      })
+      return restoreReply(report, strict, dryRun)
+    },
+  )
+}
+
+function changeRoutes(app: App, service: Service): void {
+  app.patch(
+    '/v1/checkpoints/:id([^:]+)',
+    {
+      schema: {
+        tags,
+        summary: 'Pin or unpin, change metadata',
+        operationId: 'updateCheckpoint',
+        params: idParams,
+        body: UpdateCheckpoint,
+        response: { [status.ok]: Checkpoint, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+      },
+    },
+    async ({ params, body }) => {
+      const metadata = body.metadata as Record<string, Json> | undefined
+      const changes = { pinned: body.pinned, metadata }
+      return checkpointReply(await service.checkpoints.update(params.id, changes))
+    },
+  )
+  app.delete(
+    '/v1/checkpoints/:id([^:]+)',
+    {
+      schema: {
+        tags,
+        summary: 'Delete a checkpoint',
+        operationId: 'deleteCheckpoint',
+        params: idParams,
+        response: {
+          [status.noContent]: emptyReply('Deleted'),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params }, reply) => {
+      await service.checkpoints.remove(params.id)
+      return reply.code(status.noContent).send()
+    },
+  )
+}
+
+function labelRoutes(app: App, service: Service): void {
+  const url = '/v1/checkpoints/:id([^:]+)/labels/:label([^:]+)'
+  const params = Type.Object({ ...idParams.properties, label: Type.String() })
+  app.put(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Let a label point at this checkpoint',
+        operationId: 'setLabel',
+        params,
+        response: { [status.ok]: Checkpoint, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+      },
+    },
+    async ({ params }) =>
+      checkpointReply(await service.checkpoints.setLabel(params.id, params.label)),
+  )
+  app.delete(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Take a label off this checkpoint',
+        operationId: 'removeLabel',
+        params,
+        response: {
+          [status.noContent]: emptyReply('Taken off'),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params }, reply) => {
+      await service.checkpoints.removeLabel(params.id, params.label)
+      return reply.code(status.noContent).send()
+    },
+  )
+}
+
+/** A checkpoint as replies show it. */
+export function checkpointReply(record: CheckpointRecord) {
+  return {
+    id: record.id,
+    container: record.container,
+    step: record.step ?? null,
+    labels: [...record.labels],
+    metadata: record.metadata as Record<string, unknown>,
+    pinned: record.pinned,
+    tensor_count: record.tensorCount,
+    nbytes: record.byteLength,
+    created_at: timeText(record.createdAt),
+  }
+}
+
+function tensorReply({ name, value }: CheckpointEntry) {
+  const { dtype, shape, byteLength, digest } = value
+  return { name, dtype, shape: [...shape], nbytes: byteLength, sha256: digest }
+}
+
+function restoreReply(report: Report, strict: boolean, dryRun: boolean) {
+  return {
+    checkpoint: report.checkpoint,
+    container: report.container,
+    strict,
+    dry_run: dryRun,
+    restored: [...report.restored],
+    created: [...report.created],
+    missing: [...report.missing],
+    unexpected: [...report.unexpected],
+    shape_mismatches: [...report.shapeMismatches],
+    dtype_mismatches: [...report.dtypeMismatches],
+    versions: report.versions,
+  }
+}

@@ -1,0 +1,77 @@
+// /v1/devices: what the engine runs on, and bringing values there or dropping them.
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { Device } from '../../openapi/index.ts'
+import type { DeviceStatus, Service } from '../../service/index.ts'
+import { status } from '../errors.ts'
+import { containerQuery, refusals } from './schemas.ts'
+
+const tags = ['service']
+
+/** Adds the routes. */
+export function deviceRoutes(instance: FastifyInstance, service: Service): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  app.get(
+    '/v1/devices',
+    {
+      schema: {
+        tags,
+        summary: 'Devices, the default one first',
+        operationId: 'listDevices',
+        response: { [status.ok]: Type.Object({ devices: Type.Array(Device) }) },
+      },
+    },
+    async () => ({ devices: (await service.devices.list()).map(deviceReply) }),
+  )
+  for (const verb of ['load', 'evict'] as const) {
+    app.post(
+      `/v1/devices/:device([^:]+)::${verb}`,
+      {
+        schema: {
+          tags,
+          summary:
+            verb === 'load'
+              ? 'Bring values of variables to a device ahead of use'
+              : 'Drop the copies of values on a device',
+          operationId: `${verb}Values`,
+          params: Type.Object({ device: Type.String({ description: 'Such as CPU:0.' }) }),
+          querystring: Type.Object(containerQuery),
+          body: Type.Object(
+            { names: Type.Array(Type.String(), { maxItems: 10_000 }) },
+            { additionalProperties: false },
+          ),
+          response: {
+            [status.ok]: Device,
+            ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'RESOURCE_EXHAUSTED', 'UNAVAILABLE'),
+          },
+        },
+      },
+      async ({ params, query, body }) => {
+        const variables = await service.values.readMany(query.container ?? '', body.names)
+        await service.devices[verb](params.device, variables)
+        return deviceReply(await service.devices.get(params.device))
+      },
+    )
+  }
+}
+
+function deviceReply(device: DeviceStatus, index = 0) {
+  const { facts, memory, resident, state } = device
+  return {
+    name: facts.name,
+    kind: facts.kind,
+    description: facts.description,
+    state,
+    default: index === 0,
+    types: [...facts.types],
+    limits: {
+      ...facts.limits,
+      max_buffer_bytes: facts.maxBufferBytes,
+      max_buffers_per_kernel: facts.maxBuffersPerKernel,
+      memory_bytes: facts.memoryBytes,
+    },
+    memory: { ...memory },
+    resident: resident.map(({ value, byteLength }) => ({ value, nbytes: byteLength })),
+  }
+}

@@ -1,0 +1,104 @@
+// Pieces of route schemas that many routes use: paths, paging, refusals, write headers.
+import { type TSchema, Type } from 'typebox'
+import { Problem } from '../../openapi/index.ts'
+import type { PageRequest } from '../../service/index.ts'
+import { type Code, Refusal } from '../../tensor/index.ts'
+import { statusesOf } from '../errors.ts'
+
+/** `?container=`; the empty container unless given. */
+export const containerQuery = {
+  container: Type.Optional(
+    Type.String({ description: 'The container; the default one is the empty string.' }),
+  ),
+}
+
+/** `?limit=` and `?cursor=` of a list. */
+export const pageQuery = {
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, description: '100 unless given.' }),
+  ),
+  cursor: Type.Optional(Type.String({ description: 'From the page before.' })),
+}
+
+const defaultPageEntries = 100
+
+/** The page that a query asks for. */
+export function pageOf(query: { limit?: number; cursor?: string }): PageRequest {
+  return { limit: query.limit ?? defaultPageEntries, cursor: query.cursor }
+}
+
+/** Path parameter that is a TensorFlow name. */
+export const nameParams = Type.Object({
+  name: Type.String({ description: 'A full name; may hold slashes.' }),
+})
+
+/** Headers of a write. */
+export const writeHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'Etags of which the variable must have one; 412 otherwise.' }),
+  ),
+  'idempotency-key': Type.Optional(
+    Type.String({ description: 'Sent again with the same key, the request is done only once.' }),
+  ),
+})
+
+/** Replies for refusals with these codes, as problems. */
+export function refusals(...codes: readonly Code[]): Record<number, TSchema> {
+  const statuses = new Set([...codes, 'INTERNAL' as const].flatMap(statusesOf))
+  return Object.fromEntries([...statuses].map((status) => [status, problemReply]))
+}
+
+const problemReply = {
+  description: 'Refused',
+  content: { 'application/problem+json': { schema: Problem } },
+} as unknown as TSchema
+
+/** A reply without a body. */
+export function emptyReply(description: string): TSchema {
+  return Type.Null({ description })
+}
+
+/** A reply that is a stream of bytes, as documentation. */
+export function bytesReply(description: string, ...types: readonly string[]): TSchema {
+  const schema = Type.String({ contentMediaType: 'application/octet-stream', format: 'binary' })
+  return {
+    description,
+    content: Object.fromEntries(types.map((type) => [type, { schema }])),
+  } as unknown as TSchema
+}
+
+/** Conditions and marks of a write, from its headers. Refuses etags that no variable could have. */
+export function writeOptionsOf(headers: { 'if-match'?: string; 'idempotency-key'?: string }) {
+  return {
+    ifVersion: versionsOf(headers['if-match']),
+    idempotencyKey: headers['idempotency-key'],
+  }
+}
+
+/** The strong etag of a version. */
+export function etagOf(version: number): string {
+  return `"${version}"`
+}
+
+// Weak etags never match a condition (RFC 9110, section 13.1.1); they are read and fit no version.
+function versionsOf(header: string | undefined): readonly number[] | '*' | undefined {
+  if (header === undefined) return undefined
+  if (header.trim() === '*') return '*'
+  return header.split(',').flatMap((tag) => {
+    const text = tag.trim()
+    if (!/^(W\/)?"[^"]*"$/.test(text)) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'http/invalid-if-match',
+        `If-Match is * or a list of etags such as "3"; ${header} was given.`,
+      )
+    }
+    const found = /^"(\d{1,15})"$/.exec(text)
+    return found === null ? [] : [Number(found[1])]
+  })
+}
+
+/** A time as replies spell it. */
+export function timeText(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}

@@ -1,0 +1,324 @@
+// /v1/variables: making, finding, listing, changing, deleting and initializing them. Their values
+// are variable-values.ts's.
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import {
+  CreateVariable,
+  InitializeVariables,
+  UpdateVariable,
+  Variable,
+  VariablePage,
+  Written,
+} from '../../openapi/index.ts'
+import type {
+  InitializerDescription,
+  Residence,
+  Service,
+  TensorForm,
+  VariableRecord,
+} from '../../service/index.ts'
+import { type DType, dtypeOfName, Refusal } from '../../tensor/index.ts'
+import { status } from '../errors.ts'
+import {
+  containerQuery,
+  emptyReply,
+  etagOf,
+  nameParams,
+  pageOf,
+  pageQuery,
+  refusals,
+  timeText,
+  writeHeaders,
+  writeOptionsOf,
+} from './schemas.ts'
+
+const tags = ['variables']
+
+/** Adds the routes. */
+export function variableRoutes(instance: FastifyInstance, service: Service): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  createRoutes(app, service)
+  metadataRoutes(app, service)
+  initializeRoutes(app, service)
+}
+
+type App = ReturnType<typeof typedApp>
+function typedApp(instance: FastifyInstance) {
+  return instance.withTypeProvider<TypeBoxTypeProvider>()
+}
+
+function createRoutes(app: App, service: Service): void {
+  app.post(
+    '/v1/variables',
+    {
+      schema: {
+        tags,
+        summary: 'Make or find a variable (get_variable)',
+        operationId: 'createVariable',
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        body: CreateVariable,
+        response: {
+          [status.ok]: Variable,
+          [status.created]: Variable,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'UNIMPLEMENTED'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { body, query } = request
+      const { created, variable } = await service.variables.create({
+        container: body.container ?? query.container ?? '',
+        name: body.name,
+        shape: body.shape,
+        dtype: body.dtype === undefined ? undefined : dtypeNamed(body.dtype),
+        initializer: body.initializer as InitializerDescription | TensorForm | undefined,
+        trainable: body.trainable ?? true,
+        collections: body.collections,
+        device: body.device ?? '',
+        reuse: body.reuse ?? false,
+        validateShape: body.validate_shape ?? true,
+        idempotencyKey: request.headers['idempotency-key'],
+      })
+      reply.code(created ? status.created : status.ok).header('etag', etagOf(variable.version))
+      return variableReply(variable)
+    },
+  )
+  app.get(
+    '/v1/variables',
+    {
+      schema: {
+        tags,
+        summary: 'List variables',
+        operationId: 'listVariables',
+        querystring: Type.Object({
+          ...containerQuery,
+          ...pageQuery,
+          scope: Type.Optional(Type.String({ description: 'Only those below this scope.' })),
+          prefix: Type.Optional(Type.String({ description: 'Only names that begin so.' })),
+          collection: Type.Optional(Type.String()),
+          trainable: Type.Optional(Type.Boolean()),
+          initialized: Type.Optional(Type.Boolean()),
+          dtype: Type.Optional(Type.String()),
+        }),
+        response: { [status.ok]: VariablePage, ...refusals('INVALID_ARGUMENT') },
+      },
+    },
+    async ({ query }) => {
+      const page = await service.variables.list(
+        {
+          container: query.container ?? '',
+          prefix: prefixOf(query),
+          collection: query.collection,
+          trainable: query.trainable,
+          initialized: query.initialized,
+          dtype: query.dtype === undefined ? undefined : dtypeNamed(query.dtype),
+        },
+        pageOf(query),
+      )
+      return { variables: page.items.map((one) => variableReply(one)), cursor: page.cursor ?? null }
+    },
+  )
+}
+
+function metadataRoutes(app: App, service: Service): void {
+  const url = '/v1/variables/:name([^:]+)'
+  app.get(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Metadata of a variable',
+        operationId: 'getVariable',
+        params: nameParams,
+        querystring: Type.Object(containerQuery),
+        response: { [status.ok]: Variable, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+      },
+    },
+    async ({ params, query }, reply) => {
+      const variable = await service.variables.get(query.container ?? '', params.name)
+      reply.header('etag', etagOf(variable.version))
+      return variableReply(variable, await service.devices.residence(variable))
+    },
+  )
+  app.patch(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Change trainable, collections or device',
+        operationId: 'updateVariable',
+        params: nameParams,
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        body: UpdateVariable,
+        response: {
+          [status.ok]: Variable,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params, query, body, headers }, reply) => {
+      const { name } = params
+      const options = writeOptionsOf(headers)
+      const variable = await service.variables.update(query.container ?? '', name, body, options)
+      reply.header('etag', etagOf(variable.version))
+      return variableReply(variable, await service.devices.residence(variable))
+    },
+  )
+  app.delete(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Delete a variable',
+        operationId: 'deleteVariable',
+        params: nameParams,
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        response: {
+          [status.noContent]: emptyReply('Deleted'),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params, query, headers }, reply) => {
+      await service.variables.remove(query.container ?? '', params.name, writeOptionsOf(headers))
+      return reply.code(status.noContent).send()
+    },
+  )
+}
+
+function initializeRoutes(app: App, service: Service): void {
+  app.post(
+    '/v1/variables::initialize',
+    {
+      config: { bodyOptional: true },
+      schema: {
+        tags,
+        summary: 'Give many variables their initial values, all or none',
+        operationId: 'initializeVariables',
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        body: InitializeVariables,
+        response: {
+          [status.ok]: Type.Object({ initialized: Type.Array(Written) }),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ query, body, headers }) => {
+      const written = await service.variables.initialize(
+        {
+          container: query.container ?? '',
+          names: body.names,
+          collection: body.collection,
+          onlyUninitialized: body.only_uninitialized ?? false,
+        },
+        writeOptionsOf(headers),
+      )
+      return { initialized: written.map(writtenReply) }
+    },
+  )
+  app.post(
+    '/v1/variables/:name([^:]+)::initialize',
+    {
+      schema: {
+        tags,
+        summary: 'Give a variable its initial value',
+        operationId: 'initializeVariable',
+        params: nameParams,
+        querystring: Type.Object(containerQuery),
+        headers: writeHeaders,
+        response: {
+          [status.ok]: Written,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params, query, headers }, reply) => {
+      const container = query.container ?? ''
+      const selection = { container, names: [params.name], onlyUninitialized: false }
+      const [written] = await service.variables.initialize(selection, writeOptionsOf(headers))
+      reply.header('etag', etagOf(written.version))
+      return writtenReply(written)
+    },
+  )
+  app.get(
+    '/v1/variables::uninitialized',
+    {
+      schema: {
+        tags,
+        summary: 'Names without a value (report_uninitialized_variables)',
+        operationId: 'listUninitialized',
+        querystring: Type.Object(containerQuery),
+        response: {
+          [status.ok]: Type.Object({ uninitialized: Type.Array(Type.String()) }),
+          ...refusals('INVALID_ARGUMENT'),
+        },
+      },
+    },
+    async ({ query }) => ({
+      uninitialized: [...(await service.variables.uninitialized(query.container ?? ''))],
+    }),
+  )
+}
+
+/** A variable as replies show it; where it is only where that was asked. */
+export function variableReply(variable: VariableRecord, residence?: Residence) {
+  const { name, container, dtype, shape, trainable, initializer, version, value, device } = variable
+  return {
+    name,
+    container,
+    dtype,
+    shape: shape === undefined ? null : [...shape],
+    trainable,
+    collections: [...variable.collections],
+    initializer: initializer as unknown,
+    initialized: value !== undefined,
+    version,
+    etag: etagOf(version),
+    nbytes: value?.byteLength ?? 0,
+    sha256: value?.digest ?? null,
+    device,
+    ...(residence === undefined
+      ? {}
+      : { actual_device: residence.actualDevice, resident_on: [...residence.residentOn] }),
+    created_at: timeText(variable.createdAt),
+    updated_at: timeText(variable.updatedAt),
+  }
+}
+
+/** What a write did, as replies show it. */
+export function writtenReply(written: { name: string; container: string; version: number }) {
+  const { name, container, version } = written
+  return { name, container, version, etag: etagOf(version), durable: true }
+}
+
+function prefixOf({ scope, prefix }: { scope?: string; prefix?: string }): string | undefined {
+  if (scope === undefined || scope === '') return prefix
+  const below = `${scope.replace(/\/$/, '')}/`
+  if (prefix === undefined || below.startsWith(prefix)) return below
+  if (prefix.startsWith(below)) return prefix
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'http/invalid-querystring',
+    `No name begins with "${prefix}" and lies below the scope "${scope}".`,
+  )
+}
+
+/** The element type of that name. Refuses (`dtype/unknown`) names of none. */
+export function dtypeNamed(name: string): DType {
+  const dtype = dtypeOfName(name)
+  if (dtype !== undefined && dtype !== 'resource' && dtype !== 'variant') return dtype
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'dtype/unknown',
+    `There is no element type "${name}" for a variable.`,
+    {
+      fix: 'Use a NumPy name such as float32, or a TensorFlow name such as DT_FLOAT.',
+      names: { dtype: name },
+    },
+  )
+}

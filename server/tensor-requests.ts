@@ -1,0 +1,236 @@
+// Tensors on their way in: a body in any of the media types becomes an input for the service.
+import type { Readable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
+import { openNpy, openSafetensors, tensorOfJson, tensorOfProto } from '../formats/index.ts'
+import { decodeTensorProto, type JsonValue, WireError } from '../proto/index.ts'
+import {
+  contentOfTensor,
+  type Declaration,
+  type Service,
+  type TensorInput,
+} from '../service/index.ts'
+import {
+  type ByteSource,
+  byteLengthOf,
+  type DType,
+  dtypeOfName,
+  elementCountOf,
+  formatShape,
+  isNumeric,
+  Refusal,
+  type Shape,
+} from '../tensor/index.ts'
+import { essenceOf, tensorTypes, wrongType } from './bodies.ts'
+
+/** Media types that one tensor may come in. */
+export const tensorBodyTypes: readonly string[] = Object.values(tensorTypes)
+
+/**
+ * Does `work` with the tensor of the request's body. What the body needed to be kept in is given
+ * back afterwards.
+ */
+export async function withTensorInput<T>(
+  request: FastifyRequest,
+  service: Service,
+  work: (input: TensorInput) => Promise<T>,
+): Promise<T> {
+  const type = essenceOf(request.headers['content-type'])
+  const { limits } = service
+  if (type === tensorTypes.json) {
+    return work(async (declared) =>
+      jsonContent(request.body as JsonValue, declared, limits.jsonElements),
+    )
+  }
+  const body = limited(request.body as Readable, limits.tensorBytes)
+  if (type === tensorTypes.raw) {
+    return work(async (declared) => rawContent(request, body, declared, limits.tensorBytes))
+  }
+  const folder = service.spool.folder(limits.tensorBytes)
+  try {
+    return await work(async () => {
+      const source = await folder.keep(body)
+      switch (type) {
+        case tensorTypes.npy:
+          return openNpy(source, 'value')
+        case tensorTypes.safetensors:
+          return onlyTensor(source)
+        case tensorTypes.protobuf:
+          return protoContent(source, limits.feedBytes)
+        default:
+          throw wrongType(type, tensorBodyTypes)
+      }
+    })
+  } finally {
+    await folder.discard()
+  }
+}
+
+/** The stream, refused (`body/too-large`) beyond `maxBytes`. */
+export async function* limited(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): AsyncIterable<Uint8Array> {
+  let byteLength = 0
+  for await (const chunk of body) {
+    byteLength += chunk.byteLength
+    if (byteLength > maxBytes) {
+      throw new Refusal(
+        'RESOURCE_EXHAUSTED',
+        'body/too-large',
+        `The body is larger than the ${maxBytes} bytes that it may have.`,
+        { fix: 'See GET /v1/limits.' },
+      )
+    }
+    yield chunk
+  }
+}
+
+function jsonContent(json: JsonValue, declared: Declaration | undefined, maxElements: number) {
+  const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
+  const own = isObject ? (json as { readonly dtype?: JsonValue; readonly b64?: JsonValue }) : {}
+  // The variable's shape is handed on where the JSON cannot say its own; where it can, the service
+  // compares the two.
+  const needsShape = own.b64 !== undefined || isEmptyList(json)
+  const tensor = tensorOfJson(json, {
+    dtype: own.dtype === undefined ? declared?.dtype : undefined,
+    shape: needsShape ? declared?.shape : undefined,
+    maxElements,
+  })
+  return contentOfTensor(tensor)
+}
+
+function isEmptyList(json: JsonValue): boolean {
+  const value = typeof json === 'object' && json !== null && 'value' in json ? json.value : json
+  let item: unknown = value
+  while (Array.isArray(item)) {
+    if (item.length === 0) return true
+    item = item[0]
+  }
+  return false
+}
+
+function rawContent(
+  request: FastifyRequest,
+  body: AsyncIterable<Uint8Array>,
+  declared: Declaration | undefined,
+  maxBytes: number,
+) {
+  const dtype = rawDType(request.headers['x-tensor-dtype'], declared)
+  const byteLength = lengthHeader(request)
+  const shape = rawShape(request.headers['x-tensor-shape'], declared, dtype, byteLength)
+  const wanted = elementCountOf(shape) * byteLengthOf(dtype)
+  if (wanted > maxBytes) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'tensor/too-large',
+      `A tensor of ${dtype} ${formatShape(shape)} has ${wanted} bytes; at most ${maxBytes} are taken.`,
+    )
+  }
+  if (byteLength !== undefined && byteLength !== wanted)
+    throw wrongLength(dtype, shape, wanted, byteLength)
+  async function* checked(): AsyncIterable<Uint8Array> {
+    let given = 0
+    for await (const chunk of body) {
+      given += chunk.byteLength
+      if (given > wanted) throw wrongLength(dtype, shape, wanted, given)
+      yield chunk
+    }
+    if (given < wanted) throw wrongLength(dtype, shape, wanted, given)
+  }
+  return { dtype, shape, byteLength: wanted, chunks: checked }
+}
+
+function rawDType(header: string | string[] | undefined, declared: Declaration | undefined): DType {
+  const dtype = typeof header === 'string' ? dtypeOfName(header) : declared?.dtype
+  if (dtype !== undefined && isNumeric(dtype)) return dtype
+  const problem =
+    dtype === 'string'
+      ? 'Strings have no raw form; send JSON or a TensorProto.'
+      : header === undefined
+        ? 'Raw bytes need their type: send x-tensor-dtype.'
+        : `x-tensor-dtype: ${header} is no element type.`
+  throw new Refusal('INVALID_ARGUMENT', 'dtype/invalid', problem)
+}
+
+function rawShape(
+  header: string | string[] | undefined,
+  declared: Declaration | undefined,
+  dtype: DType,
+  byteLength: number | undefined,
+): Shape {
+  if (typeof header === 'string') {
+    const text = header
+      .trim()
+      .replace(/^\[(.*)\]$/, '$1')
+      .trim()
+    const sizes = text === '' ? [] : text.split(',').map((size) => size.trim())
+    if (sizes.every((size) => /^\d{1,15}$/.test(size))) return sizes.map(Number)
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'shape/invalid',
+      `x-tensor-shape is a list of sizes such as [2,3]; "${header}" was given.`,
+    )
+  }
+  const shape = declared?.shape
+  const free = shape?.filter((size) => size === -1).length ?? 2
+  if (shape !== undefined && free === 0) return shape
+  // One unknown size follows from the length.
+  if (shape !== undefined && free === 1 && byteLength !== undefined) {
+    const others = elementCountOf(shape.filter((size) => size !== -1)) * byteLengthOf(dtype)
+    if (others > 0 && byteLength % others === 0) {
+      return shape.map((size) => (size === -1 ? byteLength / others : size))
+    }
+  }
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'shape/unknown',
+    'Raw bytes need their shape: send x-tensor-shape, such as [2,3].',
+  )
+}
+
+function lengthHeader(request: FastifyRequest): number | undefined {
+  const header = request.headers['content-length']
+  return header === undefined ? undefined : Number(header)
+}
+
+function wrongLength(dtype: DType, shape: Shape, wanted: number, given: number): Refusal {
+  const more = given > wanted ? 'more came' : `${given} came`
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'tensor/size-mismatch',
+    `A ${dtype} tensor of shape ${formatShape(shape)} takes ${wanted} bytes; ${more}.`,
+  )
+}
+
+async function onlyTensor(source: ByteSource) {
+  const { tensors } = await openSafetensors(source)
+  if (tensors.length === 1) return tensors[0]
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'safetensors/one-wanted',
+    `A body with one tensor is wanted; this one holds ${tensors.length}.`,
+    { fix: 'Upload many at once as a checkpoint: POST /v1/checkpoints:upload.' },
+  )
+}
+
+async function protoContent(source: ByteSource, maxBytes: number) {
+  if (source.byteLength > maxBytes) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'tensor/too-large',
+      `A TensorProto carries at most ${maxBytes} bytes here.`,
+      { fix: `Send ${tensorTypes.raw} or ${tensorTypes.safetensors}.` },
+    )
+  }
+  const bytes = await source.read(0, source.byteLength)
+  try {
+    return contentOfTensor(tensorOfProto(decodeTensorProto(bytes), maxBytes))
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'proto/unreadable',
+      `The body is no TensorProto: ${error.message}`,
+    )
+  }
+}

@@ -1,0 +1,51 @@
+// Validation of requests with the typebox schemas of the routes, and the sentences about what did
+// not fit. Types are coerced in queries and paths, which hold only text, and never in bodies.
+import type { FastifySchemaCompiler } from 'fastify'
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Value } from 'typebox/value'
+
+interface SchemaError {
+  readonly keyword: string
+  readonly instancePath: string
+  readonly message: string
+  readonly params?: unknown
+}
+
+/** Compiles a route's schema into its check. */
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const check = Compile(schema)
+  return (value: unknown) => {
+    const converted = httpPart === 'body' ? value : Value.Convert(schema, value)
+    if (check.Check(converted)) return { value: converted }
+    return { error: new Error(describe(check.Errors(converted), httpPart ?? 'request')) }
+  }
+}
+
+const placeOf: Readonly<Record<string, string>> = {
+  body: 'The body',
+  querystring: 'The query',
+  params: 'The path',
+  headers: 'The headers',
+}
+
+/** One sentence on the first thing that is wrong. */
+function describe(errors: readonly SchemaError[], httpPart: string): string {
+  const place = placeOf[httpPart] ?? 'The request'
+  const extra = errors.find(({ keyword }) => keyword === 'additionalProperties')
+  if (extra !== undefined) {
+    const { additionalProperties } = extra.params as { additionalProperties: readonly string[] }
+    const where = pathOf(extra.instancePath)
+    return `${place}${where && `'s ${where}`} must not have ${additionalProperties.map((name) => `"${name}"`).join(', ')}.`
+  }
+  const [first] = errors
+  if (first === undefined) return `${place} does not fit.`
+  const where = pathOf(first.instancePath)
+  return where === ''
+    ? `${place} ${first.message}.`
+    : `${place} does not fit: ${where} ${first.message}.`
+}
+
+function pathOf(instancePath: string): string {
+  return instancePath.slice(1).replaceAll('/', '.')
+}

@@ -1,0 +1,157 @@
+// Checkpoints as files: taking in safetensors and archives of TensorFlow bundles, and giving a
+// checkpoint out as either. Files are streamed; what arrives waits in the spool, never in memory.
+import {
+  findPrefix,
+  findSavedModel,
+  type OutputBytes,
+  openArchive,
+  openBundle,
+  openSafetensors,
+  writeBundle,
+  writeSafetensors,
+  writeTar,
+} from '../formats/index.ts'
+import type { CheckpointRecord, Json, StagedValue } from '../store/index.ts'
+import { type ByteSource, type FileSet, Refusal, type TensorStream } from '../tensor/index.ts'
+import { everyEntry, unknownCheckpoint } from './checkpoints.ts'
+import type { Context } from './context.ts'
+import { archiveTools, checksumTools } from './format-tools.ts'
+import { once } from './idempotency.ts'
+import { checkContainerName, checkLabel } from './names.ts'
+import type { SpoolFolder } from './spool.ts'
+import { createStoredValues } from './stored-values.ts'
+
+/** What an upload says of itself. */
+export interface UploadRequest {
+  readonly container: string
+  readonly step?: number | undefined
+  readonly labels: readonly string[]
+  /** Which bundle of an archive is meant, where there are several. */
+  readonly prefix?: string | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+/** Forms that a checkpoint can be given out in. */
+export type DownloadFormat = 'safetensors' | 'tensorflow'
+
+export interface CheckpointFiles {
+  /** Takes in a file; which kind it is, its first bytes say. All of it becomes a checkpoint, or nothing. */
+  upload(request: UploadRequest, body: AsyncIterable<Uint8Array>): Promise<CheckpointRecord>
+  download(checkpoint: CheckpointRecord, format: DownloadFormat): Promise<OutputBytes>
+}
+
+/** Checkpoint files of a store. */
+export function createCheckpointFiles(context: Context): CheckpointFiles {
+  const stored = createStoredValues(context)
+  return {
+    async upload(request, body) {
+      checkContainerName(request.container, context.limits)
+      for (const label of request.labels) checkLabel(label, context.limits)
+      const folder = context.spool.folder(context.limits.uploadBytes)
+      try {
+        const file = await folder.keep(body)
+        const tensors = await tensorsOf(context, file, folder, request.prefix)
+        return await importTensors(context, request, tensors)
+      } finally {
+        await folder.discard()
+      }
+    },
+    async download(checkpoint, format) {
+      const tensors: TensorStream[] = []
+      for await (const { name, value } of everyEntry(context, checkpoint.id)) {
+        tensors.push(stored.stream(name, value))
+      }
+      if (format === 'safetensors') return writeSafetensors(tensors, metadataOf(checkpoint))
+      const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
+      return writeTar(await writeBundle(prefix, tensors, checksumTools))
+    },
+  }
+}
+
+/** The tensors of an uploaded file: safetensors, or an archive that holds a bundle. */
+async function tensorsOf(
+  context: Context,
+  file: ByteSource,
+  folder: SpoolFolder,
+  prefix: string | undefined,
+): Promise<readonly TensorStream[]> {
+  if (file.byteLength === 0) {
+    throw new Refusal('INVALID_ARGUMENT', 'checkpoint/unknown-kind', 'The uploaded file is empty.')
+  }
+  if (await looksLikeSafetensors(file)) return (await openSafetensors(file)).tensors
+  const { archiveMembers, unpackedBytes } = context.limits
+  const limits = { maxMembers: archiveMembers, maxUnpackedBytes: unpackedBytes }
+  const files = await openArchive(file, archiveTools(folder), limits)
+  return tensorsOfFiles(context, files, prefix)
+}
+
+async function tensorsOfFiles(
+  context: Context,
+  files: FileSet,
+  prefix: string | undefined,
+): Promise<readonly TensorStream[]> {
+  const model = prefix === undefined ? findSavedModel(files) : undefined
+  const found =
+    model === undefined ? await findPrefix(files, prefix) : `${model}variables/variables`
+  const limits = { maxEntries: context.limits.checkpointTensors }
+  return (await openBundle(files, found, checksumTools, limits)).tensors
+}
+
+/** A header length that leaves room for it, and an opening brace where the header begins. */
+async function looksLikeSafetensors(file: ByteSource): Promise<boolean> {
+  if (file.byteLength < 10) return false
+  const head = await file.read(0, 9)
+  const length = new DataView(head.buffer, head.byteOffset, 8).getBigUint64(0, true)
+  return head[8] === 0x7b && length < 2n ** 32n
+}
+
+async function importTensors(
+  context: Context,
+  { container, step, labels, idempotencyKey }: UploadRequest,
+  tensors: readonly TensorStream[],
+): Promise<CheckpointRecord> {
+  if (tensors.length === 0) {
+    throw new Refusal('INVALID_ARGUMENT', 'checkpoint/no-tensors', 'The file holds no tensors.')
+  }
+  if (tensors.length > context.limits.checkpointTensors) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'file/too-many-tensors',
+      `The file holds ${tensors.length} tensors; a checkpoint has at most ${context.limits.checkpointTensors}.`,
+    )
+  }
+  const metadata: Record<string, Json> = {}
+  const staging = context.store.values.stage()
+  try {
+    const entries: { readonly name: string; readonly value: StagedValue }[] = []
+    for (const tensor of tensors) {
+      entries.push({ name: tensor.name, value: await staging.add(tensor) })
+    }
+    const digests = entries.map(({ name, value }) => [name, value.dtype, value.shape, value.digest])
+    const committed = await once(
+      context,
+      idempotencyKey,
+      ['upload', container, step, labels, digests],
+      (idempotency) =>
+        context.store.catalogue.commit(
+          [{ kind: 'import_checkpoint', container, entries, step, metadata, labels }],
+          idempotency,
+        ),
+    )
+    const [id] = committed.checkpoints
+    const record = await context.store.catalogue.checkpoint(id)
+    if (record === undefined) throw unknownCheckpoint(id)
+    return record
+  } finally {
+    await staging.discard()
+  }
+}
+
+function metadataOf({ id, step }: CheckpointRecord): ReadonlyMap<string, string> {
+  const metadata = new Map([
+    ['format', 'holdfast'],
+    ['checkpoint', id],
+  ])
+  if (step !== undefined) metadata.set('step', String(step))
+  return metadata
+}

@@ -1,0 +1,24 @@
+// What the parts of the service share: the store, the engine, time, chance, and the order of writes.
+import type { Engine } from '../engine/index.ts'
+import type { Store } from '../store/index.ts'
+import type { KeysInFlight } from './idempotency.ts'
+import type { Limits } from './limits.ts'
+import type { PhiloxKey } from './philox.ts'
+import type { Spool } from './spool.ts'
+import type { WriteOrder } from './write-order.ts'
+
+/** Handed to every part of the service; nothing in it is replaced while the service lives. */
+export interface Context {
+  readonly store: Store
+  readonly engine: Engine
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number
+  /** A key for draws without a seed. */
+  readonly freshSeed: () => PhiloxKey
+  readonly limits: Limits
+  readonly writes: WriteOrder
+  readonly spool: Spool
+  readonly keysInFlight: KeysInFlight
+  /** Ids of the one-op graphs that the engine has. */
+  readonly loadedUpdates: Set<string>
+}

@@ -1,0 +1,93 @@
+// Devices as requests see them: what there is, what is resident where, and where a variable's graphs
+// run. The engine is asked again only after it did something, or after a second.
+import type { DeviceStatus } from '../engine/index.ts'
+import type { VariableRecord } from '../store/index.ts'
+import { Refusal } from '../tensor/index.ts'
+import type { Context } from './context.ts'
+import { matchDevice } from './device-name.ts'
+
+/** Where a variable is. */
+export interface Residence {
+  /** Where graphs that use it run it. */
+  readonly actualDevice: string
+  /** Devices that hold its present value. */
+  readonly residentOn: readonly string[]
+}
+
+export interface Devices {
+  list(): Promise<readonly DeviceStatus[]>
+  /** By its name, or by a string that means it. */
+  get(name: string): Promise<DeviceStatus>
+  residence(variable: VariableRecord): Promise<Residence>
+  /** The engine did something: what is known of residence is old. */
+  touch(): void
+  /** Brings variables' values to a device, or drops their copies there. */
+  load(name: string, variables: readonly VariableRecord[]): Promise<void>
+  evict(name: string, variables: readonly VariableRecord[]): Promise<void>
+}
+
+const freshMs = 1000
+
+/** The devices of an engine. The first one listed is the default. */
+export function createDevices(context: Context): Devices {
+  let known: { readonly at: number; readonly devices: Promise<readonly DeviceStatus[]> } | undefined
+
+  function recent(): Promise<readonly DeviceStatus[]> {
+    const now = context.clock()
+    if (known === undefined || now - known.at > freshMs || now < known.at) {
+      known = { at: now, devices: context.engine.devices() }
+      known.devices.catch(() => {
+        known = undefined
+      })
+    }
+    return known.devices
+  }
+
+  async function get(name: string): Promise<DeviceStatus> {
+    const devices = await context.engine.devices()
+    const found = matchDevice(
+      name.startsWith('/') ? name : `/${name}`,
+      devices.map((device) => device.facts.name),
+    )
+    const device = devices.find((one) => one.facts.name === (found ?? name))
+    if (device !== undefined) return device
+    throw new Refusal('NOT_FOUND', 'device/unknown', `There is no device "${name}".`, {
+      fix: `There are ${devices.map((one) => one.facts.name).join(', ')}.`,
+      names: { device: name },
+    })
+  }
+
+  return {
+    list: () => context.engine.devices(),
+    get,
+    async residence(variable) {
+      const devices = await recent()
+      const names = devices.map((device) => device.facts.name)
+      const key = variable.value?.valueId
+      const holders = devices.filter((device) => device.resident.some(({ value }) => value === key))
+      return {
+        actualDevice: matchDevice(variable.device, names) ?? names[0] ?? '',
+        residentOn: key === undefined ? [] : holders.map((device) => device.facts.name),
+      }
+    },
+    touch() {
+      known = undefined
+    },
+    async load(name, variables) {
+      const device = await get(name)
+      const values = variables.flatMap(({ value }) =>
+        value === undefined
+          ? []
+          : [{ value: value.valueId, dtype: value.dtype, shape: value.shape }],
+      )
+      await context.engine.prefetch(device.facts.name, values)
+      known = undefined
+    },
+    async evict(name, variables) {
+      const device = await get(name)
+      const keys = variables.flatMap(({ value }) => (value === undefined ? [] : [value.valueId]))
+      await context.engine.evict(device.facts.name, keys)
+      known = undefined
+    },
+  }
+}

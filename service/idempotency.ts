@@ -1,0 +1,57 @@
+// Requests that may be sent twice but must be done once. The store keeps the outcome with the commit;
+// this file recognizes a repetition, and refuses one while the first is still under way.
+import { createHash } from 'node:crypto'
+import type { Committed, Idempotency } from '../store/index.ts'
+import { Refusal } from '../tensor/index.ts'
+import type { Context } from './context.ts'
+
+/** Keys of requests that are under way. */
+export type KeysInFlight = Set<string>
+
+const longestKey = 255
+
+/**
+ * Does `work` once for a key. `described` says in full what the request asks; the same key with
+ * another description is refused (INVALID_ARGUMENT `idempotency/mismatch`), and a key whose first
+ * request is under way with ABORTED `idempotency/in-flight`. Without a key, `work` is just done.
+ */
+export async function once(
+  context: Context,
+  key: string | undefined,
+  described: readonly unknown[],
+  work: (idempotency: Idempotency | undefined) => Promise<Committed>,
+): Promise<Committed> {
+  if (key === undefined) return work(undefined)
+  if (key.length === 0 || key.length > longestKey) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'idempotency/invalid-key',
+      `An Idempotency-Key has 1 to ${longestKey} characters; ${key.length} were given.`,
+    )
+  }
+  if (context.keysInFlight.has(key)) {
+    throw new Refusal(
+      'ABORTED',
+      'idempotency/in-flight',
+      `The first request with the Idempotency-Key "${key}" is still under way.`,
+      { fix: 'Wait, then send the request again with the same key.' },
+    )
+  }
+  context.keysInFlight.add(key)
+  try {
+    const digest = createHash('sha256').update(JSON.stringify(described)).digest('hex')
+    const earlier = await context.store.catalogue.idempotent(key)
+    if (earlier === undefined) {
+      return await work({ key, digest, keepMs: context.limits.idempotencyKeepMs })
+    }
+    if (earlier.digest === digest) return { ...earlier.committed, replayed: true }
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'idempotency/mismatch',
+      `The Idempotency-Key "${key}" was used for another request.`,
+      { fix: 'Use a new key for every new request.' },
+    )
+  } finally {
+    context.keysInFlight.delete(key)
+  }
+}

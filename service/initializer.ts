@@ -1,0 +1,259 @@
+// What an initializer is: how a request may describe it, what it says about shape and dtype, and
+// the scale of the random kinds. The numbers themselves are made in initial-values.ts.
+// Source: tensorflow/python/ops/init_ops.py.
+
+import type { Json } from '../store/index.ts'
+import { type DType, elementCountOf, kindOf, Refusal, type Shape } from '../tensor/index.ts'
+
+/** An initializer with every argument known: what has to be drawn or filled. */
+export type FillPlan =
+  | { readonly fill: 'constant'; readonly elements: readonly Json[] }
+  | { readonly fill: 'identity'; readonly gain: number }
+  | {
+      readonly fill: 'uniform'
+      readonly minimum: number
+      readonly maximum: number
+      readonly seed: number | undefined
+    }
+  | {
+      readonly fill: 'normal' | 'truncated_normal'
+      readonly mean: number
+      readonly deviation: number
+      readonly seed: number | undefined
+    }
+
+/** An initializer as a request gives it: a kind and its arguments. */
+export type InitializerDescription = { readonly kind: string } & { readonly [key: string]: Json }
+
+interface Scaling {
+  readonly scale: number
+  readonly mode: string
+  readonly distribution: string
+}
+
+// Variance scaling under other names, as init_ops.py defines them.
+const scalings: Readonly<Record<string, Scaling>> = {
+  glorot_uniform: { scale: 1, mode: 'fan_avg', distribution: 'uniform' },
+  glorot_normal: { scale: 1, mode: 'fan_avg', distribution: 'truncated_normal' },
+  he_uniform: { scale: 2, mode: 'fan_in', distribution: 'uniform' },
+  he_normal: { scale: 2, mode: 'fan_in', distribution: 'truncated_normal' },
+  lecun_uniform: { scale: 1, mode: 'fan_in', distribution: 'uniform' },
+  lecun_normal: { scale: 1, mode: 'fan_in', distribution: 'truncated_normal' },
+}
+
+// Arguments of each kind; anything else in the description is refused.
+const argumentsOfKind: Readonly<Record<string, readonly string[]>> = {
+  zeros: [],
+  ones: [],
+  constant: ['value'],
+  identity: ['gain'],
+  random_uniform: ['minval', 'maxval', 'seed'],
+  random_normal: ['mean', 'stddev', 'seed'],
+  truncated_normal: ['mean', 'stddev', 'seed'],
+  uniform_unit_scaling: ['factor', 'seed'],
+  variance_scaling: ['scale', 'mode', 'distribution', 'seed'],
+  ...Object.fromEntries(Object.keys(scalings).map((kind) => [kind, ['seed']])),
+}
+
+/** Every kind that {@link planInitializer} knows. */
+export const initializerKinds: readonly string[] = Object.keys(argumentsOfKind)
+
+// Standard deviation of a standard normal cut at two deviations (init_ops.py).
+const truncatedDeviation = 0.87962566103423978
+
+/**
+ * The plan of a described initializer for a variable of that type. Refuses (INVALID_ARGUMENT,
+ * `initializer/..`) unknown kinds and arguments, and values that TensorFlow refuses.
+ */
+export function planInitializer(
+  description: InitializerDescription,
+  dtype: DType,
+  shape: Shape,
+): FillPlan {
+  checkArguments(description)
+  const seed = seedOf(description)
+  const { kind } = description
+  if (kind === 'zeros') return { fill: 'constant', elements: [zeroOf(dtype)] }
+  if (kind === 'ones') return { fill: 'constant', elements: [oneOf(dtype)] }
+  if (kind === 'constant')
+    return { fill: 'constant', elements: constantElements(description, dtype, shape) }
+  if (kind === 'identity') {
+    if (shape.length !== 2) {
+      throw invalid('Identity matrix initializer can only be used for 2D matrices.')
+    }
+    return { fill: 'identity', gain: numberArgument(description, 'gain', 1) }
+  }
+  if (kindOf(dtype) !== 'float') {
+    const integerUniform = kind === 'random_uniform' && (dtype === 'int32' || dtype === 'int64')
+    if (!integerUniform) throw invalid(`Expected floating point type, got ${dtype}.`)
+  }
+  switch (kind) {
+    case 'random_uniform':
+      return uniformPlan(description, dtype, seed)
+    case 'random_normal':
+    case 'truncated_normal':
+      return {
+        fill: kind === 'random_normal' ? 'normal' : 'truncated_normal',
+        mean: numberArgument(description, 'mean', 0),
+        deviation: numberArgument(description, 'stddev', 1),
+        seed,
+      }
+    case 'uniform_unit_scaling': {
+      const inputSize = Math.max(1, elementCountOf(shape.slice(0, -1)))
+      const limit = Math.sqrt(3 / inputSize) * numberArgument(description, 'factor', 1)
+      return { fill: 'uniform', minimum: -limit, maximum: limit, seed }
+    }
+    default:
+      return scaledPlan(scalings[kind] ?? scalingOf(description), shape, seed)
+  }
+}
+
+function uniformPlan(
+  description: InitializerDescription,
+  dtype: DType,
+  seed: number | undefined,
+): FillPlan {
+  const minimum = numberArgument(description, 'minval', 0)
+  const isInteger = kindOf(dtype) !== 'float'
+  const maximum = numberArgument(description, 'maxval', isInteger ? undefined : 1)
+  if (isInteger && !(Number.isSafeInteger(minimum) && Number.isSafeInteger(maximum))) {
+    throw invalid(`minval and maxval of a ${dtype} variable are whole numbers.`)
+  }
+  if (isInteger && minimum >= maximum) {
+    throw invalid(`Need minval < maxval, got ${minimum} >= ${maximum}`)
+  }
+  return { fill: 'uniform', minimum, maximum, seed }
+}
+
+function scalingOf(description: InitializerDescription): Scaling {
+  return {
+    scale: numberArgument(description, 'scale', 1),
+    mode: textArgument(description, 'mode', 'fan_in'),
+    distribution: textArgument(description, 'distribution', 'truncated_normal'),
+  }
+}
+
+function scaledPlan(scaling: Scaling, shape: Shape, seed: number | undefined): FillPlan {
+  if (!(scaling.scale > 0)) throw invalid('`scale` must be positive float.')
+  const { fanIn, fanOut } = fansOf(shape)
+  const fans = { fan_in: fanIn, fan_out: fanOut, fan_avg: (fanIn + fanOut) / 2 }
+  if (!Object.hasOwn(fans, scaling.mode))
+    throw invalid(`Invalid \`mode\` argument: ${scaling.mode}`)
+  const scale = scaling.scale / Math.max(1, fans[scaling.mode as keyof typeof fans])
+  switch (scaling.distribution) {
+    case 'uniform': {
+      const limit = Math.sqrt(3 * scale)
+      return { fill: 'uniform', minimum: -limit, maximum: limit, seed }
+    }
+    case 'normal':
+    case 'truncated_normal':
+      return {
+        fill: 'truncated_normal',
+        mean: 0,
+        deviation: Math.sqrt(scale) / truncatedDeviation,
+        seed,
+      }
+    case 'untruncated_normal':
+      return { fill: 'normal', mean: 0, deviation: Math.sqrt(scale), seed }
+    default:
+      throw invalid(`Invalid \`distribution\` argument: ${scaling.distribution}`)
+  }
+}
+
+/** Fan-in and fan-out as init_ops.py counts them. */
+export function fansOf(shape: Shape): { readonly fanIn: number; readonly fanOut: number } {
+  if (shape.length === 0) return { fanIn: 1, fanOut: 1 }
+  if (shape.length === 1) return { fanIn: shape[0], fanOut: shape[0] }
+  const field = elementCountOf(shape.slice(0, -2))
+  return { fanIn: shape[shape.length - 2] * field, fanOut: shape[shape.length - 1] * field }
+}
+
+/** The kind used where a variable names none: glorot_uniform for floats, zeros for the rest. */
+export function defaultInitializer(name: string, dtype: DType): InitializerDescription {
+  switch (kindOf(dtype)) {
+    case 'float':
+      return { kind: 'glorot_uniform' }
+    case 'signed':
+    case 'unsigned':
+    case 'bool':
+    case 'string':
+      return { kind: 'zeros' }
+    default:
+      throw invalid(`An initializer for variable ${name} of ${dtype} is required`)
+  }
+}
+
+function checkArguments(description: InitializerDescription): void {
+  const { kind } = description
+  if (!Object.hasOwn(argumentsOfKind, kind)) {
+    throw new Refusal(
+      'UNIMPLEMENTED',
+      'initializer/unknown',
+      `There is no initializer of kind "${kind}".`,
+      { fix: `Use one of ${initializerKinds.join(', ')}.`, names: { kind } },
+    )
+  }
+  for (const key of Object.keys(description)) {
+    if (key === 'kind' || argumentsOfKind[kind].includes(key)) continue
+    const known = argumentsOfKind[kind].join(', ') || 'none'
+    throw invalid(`The initializer ${kind} has no argument "${key}" (it has: ${known}).`)
+  }
+}
+
+function constantElements(
+  description: InitializerDescription,
+  dtype: DType,
+  shape: Shape,
+): readonly Json[] {
+  const value = description.value ?? zeroOf(dtype)
+  const elements = Array.isArray(value) ? (value.flat(Number.POSITIVE_INFINITY) as Json[]) : [value]
+  const count = elementCountOf(shape)
+  if (elements.length > count && count > 0) {
+    throw invalid(
+      `Too many elements provided. Needed at most ${count}, but received ${elements.length}`,
+    )
+  }
+  if (elements.length === 0 && count > 0) throw invalid('A constant needs at least one element.')
+  return elements
+}
+
+function zeroOf(dtype: DType): Json {
+  if (dtype === 'string') return ''
+  return dtype === 'bool' ? false : 0
+}
+
+function oneOf(dtype: DType): Json {
+  if (dtype === 'string') throw invalid('Expected numeric or boolean dtype, got string.')
+  return dtype === 'bool' ? true : 1
+}
+
+function numberArgument(
+  description: InitializerDescription,
+  key: string,
+  fallback: number | undefined,
+): number {
+  const value = description[key] ?? fallback
+  if (typeof value === 'number' && Number.isFinite(value)) return value
+  throw invalid(
+    value === undefined
+      ? `The initializer ${description.kind} needs the argument "${key}".`
+      : `The argument "${key}" of the initializer ${description.kind} is a number; ${JSON.stringify(value)} was given.`,
+  )
+}
+
+function textArgument(description: InitializerDescription, key: string, fallback: string): string {
+  const value = description[key] ?? fallback
+  if (typeof value === 'string') return value
+  throw invalid(`The argument "${key}" of the initializer ${description.kind} is a string.`)
+}
+
+function seedOf(description: InitializerDescription): number | undefined {
+  const { seed } = description
+  if (seed === undefined || seed === null) return undefined
+  if (typeof seed === 'number' && Number.isSafeInteger(seed)) return seed
+  throw invalid('A seed is a whole number.')
+}
+
+function invalid(message: string): Refusal {
+  return new Refusal('INVALID_ARGUMENT', 'initializer/invalid', message)
+}

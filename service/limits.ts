@@ -1,0 +1,54 @@
+// Every limit that a request can meet, in one place; `GET /v1/limits` shows them as they are.
+
+/** Stated limits. Bytes and milliseconds by suffix; counts otherwise. */
+export interface Limits {
+  /** Elements of one tensor written or read as JSON; above it a binary type is wanted. */
+  readonly jsonElements: number
+  /** Bytes of a JSON body. */
+  readonly jsonBodyBytes: number
+  /** Bytes of one tensor in a binary body. */
+  readonly tensorBytes: number
+  /** Bytes of an uploaded file or archive. */
+  readonly uploadBytes: number
+  /** Bytes that an uploaded archive may unpack to. */
+  readonly unpackedBytes: number
+  /** Members of an uploaded archive. */
+  readonly archiveMembers: number
+  /** Tensors of one checkpoint. */
+  readonly checkpointTensors: number
+  /** Bytes of a serialized graph or saved_model.pb. */
+  readonly graphBytes: number
+  /** Bytes that the feeds of one run may hold together. */
+  readonly feedBytes: number
+  /** Characters of a variable's, container's or model's name. */
+  readonly nameLength: number
+  /** Entries of one page of a list. */
+  readonly pageEntries: number
+  /** Names that one request may list. */
+  readonly namesPerRequest: number
+  /** How long the outcome of a request with an Idempotency-Key is kept. */
+  readonly idempotencyKeepMs: number
+  /** How long a run may take. */
+  readonly runTimeoutMs: number
+}
+
+const mebibyte = 2 ** 20
+const gibibyte = 2 ** 30
+
+/** The limits in force unless a caller of {@link createService} hands in others. */
+export const defaultLimits: Limits = {
+  jsonElements: 131_072,
+  jsonBodyBytes: 4 * mebibyte,
+  tensorBytes: 4 * gibibyte,
+  uploadBytes: 64 * gibibyte,
+  unpackedBytes: 64 * gibibyte,
+  archiveMembers: 10_000,
+  checkpointTensors: 100_000,
+  graphBytes: 256 * mebibyte,
+  feedBytes: 512 * mebibyte,
+  nameLength: 1024,
+  pageEntries: 1000,
+  namesPerRequest: 10_000,
+  idempotencyKeepMs: 24 * 60 * 60 * 1000,
+  runTimeoutMs: 120_000,
+}

@@ -1,0 +1,76 @@
+// Which names are names: of variables (as TensorFlow names operations), containers, collections,
+// labels and models. It knows rules and sentences, and nothing of what exists.
+import { Refusal } from '../tensor/index.ts'
+import type { Limits } from './limits.ts'
+
+// tensorflow/core/graph and python/framework/ops.py: the names an operation may have.
+const operationName = /^[A-Za-z0-9.][A-Za-z0-9_.\-/>]*$/
+const containerName = /^[A-Za-z0-9_.\-/]*$/
+const plainName = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/
+const labelName = /^[A-Za-z0-9_.\-/]+$/
+
+/** Whether `name` can be a variable's. */
+export function isVariableName(name: string, limits: Limits): boolean {
+  return name.length <= limits.nameLength && operationName.test(name)
+}
+
+/** Refuses (INVALID_ARGUMENT, `name/invalid`) a name that no TensorFlow operation could have. */
+export function checkVariableName(name: string, limits: Limits): void {
+  check(
+    'variable',
+    name,
+    operationName,
+    limits,
+    'letters, digits and _ . - / >, not beginning with _ - / or >',
+  )
+}
+
+/** Refuses a container name with anything but letters, digits and `_ . - /`. Empty is the default container. */
+export function checkContainerName(name: string, limits: Limits): void {
+  check('container', name, containerName, limits, 'letters, digits and _ . - /')
+}
+
+/** Refuses a model name with anything but letters, digits and `_ . -`. */
+export function checkModelName(name: string, limits: Limits): void {
+  check('model', name, plainName, limits, 'letters, digits and _ . -')
+}
+
+/** Refuses a checkpoint label that could be taken for an id or for `latest`. */
+export function checkLabel(label: string, limits: Limits): void {
+  check('label', label, labelName, limits, 'letters, digits and _ . - /')
+  if (/^[0-9]+$/.test(label) || label === 'latest') {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'name/invalid',
+      `"${label}" cannot be a label: numbers are checkpoint ids, and "latest" is always the newest.`,
+      { names: { label } },
+    )
+  }
+}
+
+/** Refuses an empty collection name or one that is too long. */
+export function checkCollectionName(name: string, limits: Limits): void {
+  if (name.length > 0 && name.length <= limits.nameLength) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'name/invalid',
+    `A collection's name has 1 to ${limits.nameLength} characters; ${name.length} were given.`,
+  )
+}
+
+function check(what: string, name: string, pattern: RegExp, limits: Limits, rule: string): void {
+  if (name.length > limits.nameLength) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'name/invalid',
+      `A ${what}'s name has at most ${limits.nameLength} characters; ${name.length} were given.`,
+    )
+  }
+  if (pattern.test(name)) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'name/invalid',
+    `${JSON.stringify(name)} cannot be a ${what}'s name: ${rule} are allowed.`,
+    { names: { [what]: name } },
+  )
+}

@@ -1,0 +1,45 @@
+// Opening a service: the data directory, the engine, and the values that the one hands the other.
+import { join } from 'node:path'
+import { createEngine } from '../engine/index.ts'
+import { openStore } from '../store/index.ts'
+import type { Limits } from './limits.ts'
+import { createService, type Service } from './service.ts'
+import { openSpool } from './spool.ts'
+
+/** How a service is opened. */
+export interface ServiceOptions {
+  /** The data directory, made if missing. */
+  readonly directory: string
+  readonly clock: () => number
+  /** Default device, as the engine takes it. */
+  readonly device: string
+  /** Threads of the CPU device. */
+  readonly threads: number
+  readonly allowSoftwareGpu: boolean
+  /** Whether to load the demonstration model at the first start. */
+  readonly demo: boolean
+  readonly gpuEnvironment?: Readonly<Record<string, string>> | undefined
+  readonly limits?: Partial<Limits> | undefined
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
+}
+
+/** Opens the data directory and starts the engine. Refuses what the store refuses (lock, schema). */
+export async function openService(options: ServiceOptions): Promise<Service> {
+  const { directory, clock, log } = options
+  const store = await openStore({ directory, clock })
+  try {
+    const spool = await openSpool(join(directory, 'spool'))
+    const engine = await createEngine({
+      readValue: (value) => store.values.bytes(value),
+      device: options.device,
+      threads: options.threads,
+      allowSoftwareGpu: options.allowSoftwareGpu,
+      gpuEnvironment: options.gpuEnvironment,
+      log,
+    })
+    return createService({ store, engine, spool, clock, log, limits: options.limits ?? {} })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}

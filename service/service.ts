@@ -1,0 +1,92 @@
+// The service: every part of what the product does, put together on a store and an engine.
+import { randomBytes } from 'node:crypto'
+import type { Engine } from '../engine/index.ts'
+import type { Store, StoreStatus } from '../store/index.ts'
+import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
+import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
+import type { Context } from './context.ts'
+import { createDevices, type Devices } from './devices.ts'
+import { defaultLimits, type Limits } from './limits.ts'
+import { createOperations, type Operations } from './operations.ts'
+import type { PhiloxKey } from './philox.ts'
+import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
+import type { Spool } from './spool.ts'
+import { createStoredValues, type StoredValues } from './stored-values.ts'
+import { createVariableValues, type VariableValues } from './variable-values.ts'
+import { createVariables, type Variables } from './variables.ts'
+import { createWriteOrder } from './write-order.ts'
+
+export interface Service {
+  readonly limits: Limits
+  readonly spool: Spool
+  readonly variables: Variables
+  readonly values: VariableValues
+  readonly stored: StoredValues
+  readonly checkpoints: Checkpoints
+  readonly files: CheckpointFiles
+  readonly devices: Devices
+  readonly operations: Operations
+  restore(ref: string, request: RestoreRequest): Promise<RestoreReport>
+  containers(): Promise<readonly string[]>
+  storeStatus(): Promise<StoreStatus>
+  /** Finishes what is under way, then lets go of the engine and the data directory. */
+  close(): Promise<void>
+}
+
+/** What {@link createService} puts together. */
+export interface ServiceParts {
+  readonly store: Store
+  readonly engine: Engine
+  readonly spool: Spool
+  readonly clock: () => number
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
+  readonly limits: Partial<Limits>
+}
+
+/** A service on parts that are open already. */
+export function createService(parts: ServiceParts): Service {
+  const { store, engine, spool, clock, log } = parts
+  const limits: Limits = { ...defaultLimits, ...parts.limits }
+  const context: Context = {
+    store,
+    engine,
+    clock,
+    freshSeed,
+    limits,
+    writes: createWriteOrder(),
+    spool,
+    keysInFlight: new Set(),
+    loadedUpdates: new Set(),
+  }
+  const checkpoints = createCheckpoints(context)
+  const operations = createOperations(clock, (message, error) =>
+    log('error', `${message}: ${error}`),
+  )
+  return {
+    limits,
+    spool,
+    variables: createVariables(context),
+    values: createVariableValues(context),
+    stored: createStoredValues(context),
+    checkpoints,
+    files: createCheckpointFiles(context),
+    devices: createDevices(context),
+    operations,
+    async restore(ref, request) {
+      const checkpoint = await checkpoints.get(ref, request.container)
+      return restoreCheckpoint(context, checkpoint, request)
+    },
+    containers: () => store.catalogue.containers(),
+    storeStatus: () => store.status(),
+    async close() {
+      await operations.idle()
+      await engine.close()
+      await store.close()
+    },
+  }
+}
+
+function freshSeed(): PhiloxKey {
+  const bytes = randomBytes(16)
+  return { seed: bytes.readBigUInt64LE(0), seed2: bytes.readBigUInt64LE(8) }
+}

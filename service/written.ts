@@ -1,0 +1,45 @@
+// What writes have in common: the conditions that they may carry, and what they say was done.
+import assert from 'node:assert/strict'
+import type { Committed, ValueId, VariableRecord } from '../store/index.ts'
+import { Refusal } from '../tensor/index.ts'
+
+/** What a write did to a variable. */
+export interface Written {
+  readonly container: string
+  readonly name: string
+  readonly version: number
+}
+
+/** Conditions and marks that any write may carry. */
+export interface WriteOptions {
+  /** The version that the variable must have (`If-Match`); `*`: any, but it must exist. */
+  readonly ifVersion?: readonly number[] | '*' | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+/** What a write did, and the value that it left. */
+export interface ValueWritten extends Written {
+  readonly valueId: ValueId
+}
+
+/** What a commit of one value did. */
+export function valueWritten(committed: Committed): ValueWritten {
+  const [written] = committed.variables
+  const { container, name, version, valueId } = written
+  assert(valueId !== undefined, 'a written variable has a value')
+  return { container, name, version, valueId }
+}
+
+/** Refuses (FAILED_PRECONDITION `variable/version-mismatch`) where `If-Match` does not hold. */
+export function checkVersion(record: VariableRecord, wanted: WriteOptions['ifVersion']): void {
+  if (wanted === undefined || wanted === '*' || wanted.includes(record.version)) return
+  throw new Refusal(
+    'FAILED_PRECONDITION',
+    'variable/version-mismatch',
+    `Variable ${record.name} is at version ${record.version}; If-Match asked for ${wanted.join(' or ') || 'no version that it could have'}.`,
+    {
+      fix: 'Read the variable again and decide on its present version.',
+      names: { variable: record.name, version: record.version },
+    },
+  )
+}
