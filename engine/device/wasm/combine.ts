@@ -1,0 +1,142 @@
+// How reductions combine two values, on scalars and on lanes, and what they start from. It writes
+// instructions on accumulators in locals; loops and bodies it does not know.
+
+import type { Scalar } from '../../ir/index.ts'
+import {
+  type Combine,
+  limitsOf,
+  type Reduction,
+  type ScalarType,
+  scalarOf,
+} from '../../ir/index.ts'
+import type { WordEmitter } from './narrow.ts'
+import { fitsLanes, localTypeOf, shapeOf } from './numeric.ts'
+
+/** One running value: its local and, for argmax and argmin, the local of its position. */
+export interface Running {
+  readonly local: number
+  readonly place: number | undefined
+}
+
+/** Whether a reduction reports a position. */
+export function isArg(combine: Combine): combine is 'argmax' | 'argmin' {
+  return combine === 'argmax' || combine === 'argmin'
+}
+
+/** What a reduction over nothing gives. */
+export function startOf({ combine, dtype }: Reduction): Scalar {
+  switch (combine) {
+    case 'sum':
+    case 'any':
+      return scalarOf(dtype, 0)
+    case 'product':
+    case 'all':
+      return scalarOf(dtype, 1)
+    case 'max':
+    case 'argmax':
+      return endOf(dtype, 0)
+    case 'min':
+    case 'argmin':
+      return endOf(dtype, 1)
+    default:
+      return combine satisfies never
+  }
+}
+
+function endOf(dtype: ScalarType, end: 0 | 1): Scalar {
+  if (dtype === 'int64') return end === 0 ? -(1n << 63n) : (1n << 63n) - 1n
+  if (dtype === 'uint64') return end === 0 ? 0n : (1n << 64n) - 1n
+  return limitsOf(dtype)[end]
+}
+
+/** Whether the reduction can run in so many lanes. */
+export function combinesInLanes({ combine, dtype }: Reduction, lanes: number): boolean {
+  if (!fitsLanes(dtype, lanes)) return false
+  if (lanes === 4) return true
+  if (isArg(combine)) return false
+  return dtype !== 'uint64' || combine === 'sum' || combine === 'product'
+}
+
+/** Name of the instruction that combines two values, or undefined where a comparison chooses. */
+function instructionOf(combine: Combine, dtype: ScalarType, lanes: number): string | undefined {
+  const type = localTypeOf(dtype)
+  const prefix = lanes === 1 ? type : shapeOf(dtype, lanes)
+  switch (combine) {
+    case 'sum':
+      return `${prefix}.add`
+    case 'product':
+      return `${prefix}.mul`
+    case 'all':
+    case 'any':
+      return `${lanes === 1 ? 'i32' : 'v128'}.${combine === 'all' ? 'and' : 'or'}`
+    case 'max':
+    case 'min':
+      if (type.startsWith('f')) return `${prefix}.${combine}`
+      return lanes === 4 ? `${prefix}.${combine}_${signOf(dtype)}` : undefined
+    case 'argmax':
+    case 'argmin':
+      return undefined
+    default:
+      return combine satisfies never
+  }
+}
+
+function signOf(dtype: ScalarType): 's' | 'u' {
+  return dtype.startsWith('uint') ? 'u' : 's'
+}
+
+/** Name of the comparison that holds where the new value is better. */
+function betterOf(combine: Combine, dtype: ScalarType, lanes: number): string {
+  const name = combine === 'max' || combine === 'argmax' ? 'gt' : 'lt'
+  const type = localTypeOf(dtype)
+  const prefix = lanes === 1 ? type : shapeOf(dtype, lanes)
+  return type.startsWith('f') ? `${prefix}.${name}` : `${prefix}.${name}_${signOf(dtype)}`
+}
+
+/**
+ * Takes the value in local `value` into the accumulator. For argmax and argmin `place` is the local of the
+ * value's position; it counts as better at the same value only where `tie` is set and it is smaller.
+ */
+export function combineInto(
+  { combine, dtype }: Reduction,
+  into: Running,
+  value: number,
+  place: number | undefined,
+  lanes: number,
+  out: WordEmitter,
+  tie = false,
+): void {
+  const name = instructionOf(combine, dtype, lanes)
+  if (name !== undefined) {
+    out.emit('local.get', into.local)
+    out.emit('local.get', value)
+    out.emit(name)
+    out.emit('local.set', into.local)
+    return
+  }
+  const choose = lanes === 1 ? 'select' : 'v128.bitselect'
+  const better = out.temporary()
+  out.emit('local.get', value)
+  out.emit('local.get', into.local)
+  out.emit(betterOf(combine, dtype, lanes))
+  if (tie && place !== undefined) {
+    out.emit('local.get', value)
+    out.emit('local.get', into.local)
+    out.emit(`${localTypeOf(dtype)}.eq`)
+    out.emit('local.get', place)
+    out.emit('local.get', into.place!)
+    out.emit('i32.lt_s')
+    out.emit('i32.and')
+    out.emit('i32.or')
+  }
+  out.emit('local.set', better)
+  const take = (from: number, to: number) => {
+    out.emit('local.get', from)
+    out.emit('local.get', to)
+    out.emit('local.get', better)
+    out.emit(choose)
+    out.emit('local.set', to)
+  }
+  take(value, into.local)
+  if (place !== undefined) take(place, into.place!)
+}

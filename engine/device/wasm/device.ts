@@ -1,0 +1,283 @@
+// The CPU device: kernels as WebAssembly, buffers in one shared memory, several threads. It keeps the
+// promises of the device port; how kernels become code is compile.ts's.
+import { strict as assert } from 'node:assert'
+import v8 from 'node:v8'
+import { byteLengthOf } from '../../../tensor/index.ts'
+import { type Kernel, kernelLimits, scalarTypes, verifyKernel } from '../../ir/index.ts'
+import type {
+  CheckFailure,
+  Command,
+  Device,
+  DeviceFacts,
+  DeviceMemory,
+  KernelId,
+  Submitted,
+} from '../device.ts'
+import { assemble } from './assembler.ts'
+import { Buffers } from './buffers.ts'
+import { type CompiledKernel, compileKernel, keyOfKernel } from './compile.ts'
+import {
+  argumentsAddress,
+  failureAddress,
+  instantiate,
+  type KernelFunction,
+  maxThreads,
+} from './control.ts'
+import { Crew } from './crew.ts'
+import { DeviceHeap, largestMemoryBytes, reservedBytes } from './memory.ts'
+
+/** What a CPU device is made with. */
+export interface WasmDeviceOptions {
+  /** Threads that compute, the calling one included: 1 .. 64. */
+  readonly threads: number
+  /** Bytes that all buffers together may take; at most what a WebAssembly memory holds, 4 GiB. */
+  readonly memoryBytes?: number | undefined
+  readonly log?: ((level: 'info' | 'warn' | 'error', message: string) => void) | undefined
+}
+
+/**
+ * Has WebAssembly compiled by the optimizing compiler at once. For the whole process; to be called
+ * before the first module is compiled. Code has no way from the baseline to the optimized form while
+ * it runs, so that otherwise a long first call would be slow to its end.
+ */
+export function compileOptimizedAtOnce(): void {
+  v8.setFlagsFromString('--no-liftoff')
+  v8.setFlagsFromString('--no-wasm-lazy-compilation')
+}
+
+/** A module with one relaxed instruction: whether it is valid tells whether there are any. */
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(
+    assemble([
+      {
+        name: 'f',
+        parameters: ['v128'],
+        locals: [],
+        code: [
+          ['local.get', 0],
+          ['local.get', 0],
+          ['local.get', 0],
+          ['f32x4.relaxed_madd'],
+          ['drop'],
+        ],
+      },
+    ]),
+  )
+}
+
+/** A device that computes on the CPU. Refuses nothing; see {@link Device} for what its calls refuse. */
+export async function wasmDevice(options: WasmDeviceOptions): Promise<Device> {
+  compileOptimizedAtOnce()
+  return new WasmDevice(options)
+}
+
+/** Vector operations below which waking other threads costs more than it brings: some 30 µs of work. */
+const sharedCost = 100_000
+/** Pieces that a job is cut into for each thread, so that a slow one does not hold up the others. */
+const piecesPerThread = 4
+
+interface LoadedKernel extends CompiledKernel {
+  readonly kernel: Kernel
+  readonly run: KernelFunction | undefined
+  /** Iterations of the outermost loop in a piece; 0: one thread does it all. */
+  readonly piece: number
+}
+
+class WasmDevice implements Device {
+  readonly facts: DeviceFacts
+  readonly generation = 1
+  readonly #heap = new DeviceHeap()
+  readonly #buffers: Buffers
+  readonly #crew: Crew
+  readonly #relaxedSimd = hasRelaxedSimd()
+  readonly #kernels: LoadedKernel[] = []
+  readonly #ids = new Map<string, KernelId>()
+  readonly #known = new WeakMap<Kernel, KernelId>()
+  readonly #arguments: Uint32Array
+
+  constructor({ threads, memoryBytes = largestMemoryBytes, log }: WasmDeviceOptions) {
+    assert(threads >= 1 && threads <= maxThreads, `threads: 1 .. ${maxThreads}, got ${threads}`)
+    const budget = Math.min(memoryBytes, largestMemoryBytes - reservedBytes)
+    this.#buffers = new Buffers(this.#heap, budget)
+    this.#crew = new Crew(this.#heap.memory, threads)
+    this.#arguments = new Uint32Array(
+      this.#heap.memory.buffer,
+      argumentsAddress,
+      kernelLimits.buffers,
+    )
+    this.facts = {
+      name: '/device:CPU:0',
+      kind: 'wasm',
+      description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+      types: new Set(scalarTypes),
+      maxBufferBytes: budget,
+      maxBuffersPerKernel: kernelLimits.buffers,
+      memoryBytes: budget,
+      limits: { threads, relaxedSimd: this.#relaxedSimd },
+    }
+    if (!this.#relaxedSimd) log?.('warn', 'No relaxed SIMD: products and sums are not fused.')
+  }
+
+  async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
+    const ids: KernelId[] = []
+    const fresh: { readonly id: KernelId; readonly kernel: Kernel }[] = []
+    for (const kernel of kernels) {
+      const id = this.#idOf(kernel)
+      if (id >= this.#kernels.length + fresh.length) fresh.push({ id, kernel })
+      ids.push(id)
+    }
+    if (fresh.length > 0) this.#load(fresh)
+    return ids
+  }
+
+  async submit(commands: readonly Command[]): Promise<Submitted> {
+    const planned = this.#buffers.plan(commands)
+    const reads: Uint8Array[] = []
+    let failure: CheckFailure | undefined
+    let allocated = 0
+    for (let at = 0; at < commands.length; at++) {
+      const command = commands[at]!
+      switch (command.kind) {
+        case 'allocate':
+          this.#buffers.allocate(command.buffer, planned[allocated++]!)
+          break
+        case 'release':
+          this.#buffers.release(command.buffer)
+          break
+        case 'write':
+          this.#write(command)
+          break
+        case 'dispatch':
+          if (failure === undefined) failure = this.#dispatch(command, at)
+          break
+        case 'copy':
+          this.#copy(command)
+          break
+        case 'read':
+          reads.push(this.#read(command))
+          break
+        default:
+          command satisfies never
+      }
+    }
+    return { reads, failure }
+  }
+
+  async memory(): Promise<DeviceMemory> {
+    const { count: liveBuffers, liveBytes } = this.#buffers
+    return { liveBuffers, liveBytes, kernels: this.#kernels.length }
+  }
+
+  async close(): Promise<void> {
+    await this.#crew.close()
+  }
+
+  /** The number of a kernel: an old one for a kernel seen before, else the next. */
+  #idOf(kernel: Kernel): KernelId {
+    const known = this.#known.get(kernel)
+    if (known !== undefined) return known
+    verifyKernel(kernel)
+    const key = keyOfKernel(kernel)
+    const id = this.#ids.get(key) ?? this.#ids.size
+    this.#ids.set(key, id)
+    this.#known.set(kernel, id)
+    return id
+  }
+
+  /** Compiles kernels into one module, for all threads. */
+  #load(fresh: readonly { readonly id: KernelId; readonly kernel: Kernel }[]): void {
+    const compiled = fresh.map(({ id, kernel }) =>
+      compileKernel(kernel, { name: `kernel${id}`, relaxedSimd: this.#relaxedSimd }),
+    )
+    const coded = fresh.flatMap(({ id }, index) => (compiled[index]!.code ? [id] : []))
+    const functions = compiled.flatMap(({ code }) => (code ? [code] : []))
+    const message = { module: new WebAssembly.Module(assemble(functions)), kernels: coded }
+    const runs = instantiate(message, this.#heap.memory)
+    this.#crew.teach(message)
+    for (const [index, { id, kernel }] of fresh.entries()) {
+      const one = compiled[index]!
+      this.#kernels[id] = { ...one, kernel, run: runs.get(id), piece: this.#pieceOf(one) }
+    }
+  }
+
+  #pieceOf({ extent, step, cost }: CompiledKernel): number {
+    const steps = Math.floor(extent / step)
+    if (this.#crew.threads === 1 || cost < sharedCost || steps < 2) return 0
+    const pieces = Math.min(steps, this.#crew.threads * piecesPerThread)
+    return Math.ceil(steps / pieces) * step
+  }
+
+  #dispatch(
+    command: Extract<Command, { kind: 'dispatch' }>,
+    place: number,
+  ): CheckFailure | undefined {
+    const loaded = this.#kernels[command.kernel]
+    assert(loaded !== undefined, `there is no kernel ${command.kernel}`)
+    const { kernel, run, piece, extent } = loaded
+    this.#bind(kernel, command)
+    if (run === undefined) return undefined
+    const checked = kernel.checks.length > 0
+    if (checked) this.#crew.clearFailures()
+    if (piece > 0) this.#crew.run({ kernel: command.kernel, run, extent, piece })
+    else run(argumentsAddress, 0, extent, failureAddress(0))
+    return checked ? this.#failureOf(kernel, place) : undefined
+  }
+
+  /** Writes the buffers' addresses where the kernel finds them: inputs, then outputs that are not in place. */
+  #bind(kernel: Kernel, { buffers }: Extract<Command, { kind: 'dispatch' }>): void {
+    let bound = 0
+    const bind = (slot: number, want: Kernel['inputs'][number]) => {
+      const buffer = this.#buffers.get(buffers[bound++] as number)
+      assert(
+        buffer.dtype === want.dtype && buffer.elementCount === want.elementCount,
+        `place ${bound - 1} wants ${want.elementCount} ${want.dtype}, got ${buffer.elementCount} ${buffer.dtype}`,
+      )
+      this.#arguments[slot] = buffer.address
+    }
+    for (let input = 0; input < kernel.inputs.length; input++) bind(input, kernel.inputs[input]!)
+    for (let output = 0; output < kernel.outputs.length; output++) {
+      const want = kernel.outputs[output]!
+      if (want.inPlaceOf === undefined) bind(kernel.inputs.length + output, want)
+    }
+    assert(bound === buffers.length, `the kernel binds ${bound} buffers, got ${buffers.length}`)
+  }
+
+  #failureOf(kernel: Kernel, command: number): CheckFailure | undefined {
+    const least = this.#crew.leastFailure()
+    if (least === undefined) return undefined
+    const checks = BigInt(kernel.checks.length)
+    const position: number[] = []
+    let rest = least / checks
+    for (const extent of [...kernel.loops, ...kernel.reduced].reverse()) {
+      position.unshift(Number(rest % BigInt(extent)))
+      rest /= BigInt(extent)
+    }
+    return { command, code: kernel.checks[Number(least % checks)]!.code, position }
+  }
+
+  #write({ buffer: id, offset, bytes }: Extract<Command, { kind: 'write' }>): void {
+    const { address, byteLength, dtype } = this.#buffers.get(id)
+    const start = offset * byteLengthOf(dtype)
+    assert(start + bytes.byteLength <= byteLength, `a write past the end of buffer ${id}`)
+    this.#heap.bytes.set(bytes, address + start)
+  }
+
+  #copy({ from, to }: Extract<Command, { kind: 'copy' }>): void {
+    const source = this.#buffers.get(from)
+    const target = this.#buffers.get(to)
+    assert(
+      source.dtype === target.dtype && source.elementCount === target.elementCount,
+      'a copy is between buffers of one type and count',
+    )
+    const { address, byteLength } = source
+    this.#heap.bytes.copyWithin(target.address, address, address + byteLength)
+  }
+
+  #read({ buffer: id, offset, elementCount }: Extract<Command, { kind: 'read' }>): Uint8Array {
+    const { address, byteLength, dtype } = this.#buffers.get(id)
+    const start = offset * byteLengthOf(dtype)
+    const end = start + elementCount * byteLengthOf(dtype)
+    assert(end <= byteLength, `a read past the end of buffer ${id}`)
+    return this.#heap.bytes.slice(address + start, address + end)
+  }
+}

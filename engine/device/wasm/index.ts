@@ -1,0 +1,2 @@
+// The CPU device.
+export { compileOptimizedAtOnce, type WasmDeviceOptions, wasmDevice } from './device.ts'
