@@ -226,6 +226,12 @@ function tensorOfValue(json: JsonValue, dtype: DType, wanted: WantedTensor): Ten
   }
   const leaves: JsonValue[] = []
   collectLeaves(json, shape, 0, leaves)
+  if (!isComplex && leaves.some(isList)) {
+    throw refusal(
+      'ragged',
+      `The lists are ragged: a list stands where a value was expected (shape ${formatShape(shape)}).`,
+    )
+  }
   if (dtype === 'string') return stringTensor(shape, leaves.map(bytesOfJson))
   if (!isNumeric(dtype)) throw refusal('unknown-dtype', `A tensor of ${dtype} has no JSON form.`)
   return tensorOfElements(

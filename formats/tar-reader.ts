@@ -44,7 +44,8 @@ export async function openTar(source: ByteSource, limits: ArchiveLimits = {}): P
     }
     const name = extras.path ?? header.name
     extras = {}
-    if (header.type === '5') continue
+    // Before ustar, a folder was a plain file whose name ends in a slash.
+    if (header.type === '5' || (header.type === '0' && name.endsWith('/'))) continue
     if (header.type !== '0' && header.type !== '7') {
       const shown = JSON.stringify(name.slice(0, 200))
       const message = `The tar file holds ${shown}, which is not a plain file (type ${JSON.stringify(header.type)}).`
@@ -95,13 +96,7 @@ function readHeader(block: Uint8Array, offset: number): Header {
   const name = textField(block, 0, 100)
   if (name === undefined || prefix === undefined) throw bad('whose name is not UTF-8')
   const type = block[156] === 0 ? '0' : String.fromCharCode(block[156])
-  // Before ustar, a folder was a plain file whose name ends in a slash.
-  const isFolder = type === '0' && name.endsWith('/')
-  return {
-    name: prefix === '' ? name : `${prefix}/${name}`,
-    size,
-    type: isFolder ? '5' : type,
-  }
+  return { name: prefix === '' ? name : `${prefix}/${name}`, size, type }
 }
 
 /** Text up to a NUL; undefined where it is not UTF-8. */
