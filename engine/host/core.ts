@@ -1,0 +1,579 @@
+// The engine itself, on the thread that calls it: graphs, plans, resident values, handles, runs. Runs
+// take turns. Threads and messages are in worker.ts and client.ts.
+import { randomBytes } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { type Graph, graphOf, parseTensorName, type TensorName } from '../../graph/index.ts'
+import { decodeGraphDef, WireError } from '../../proto/index.ts'
+import {
+  byteLengthOf,
+  type DType,
+  elementCountOf,
+  fitsShape,
+  formatShape,
+  isNumeric,
+  numericTensor,
+  packStrings,
+  Refusal,
+  type Tensor,
+  type TensorType,
+} from '../../tensor/index.ts'
+import type { Device } from '../device/device.ts'
+import type {
+  Assigned,
+  DeviceStatus,
+  Engine,
+  GraphSummary,
+  Handle,
+  RunEffects,
+  RunReply,
+  RunReport,
+  RunRequest,
+  ValueBinding,
+  ValueKey,
+} from '../engine.ts'
+import { Attributes, definitionOf, typesOf } from '../ops/index.ts'
+import {
+  type Answer,
+  effectsOf,
+  type Need,
+  type Pause,
+  Placement,
+  placeholderShape,
+  planStage,
+  Splats,
+  type Stage,
+  type StageTarget,
+  summaryOf,
+  Trace,
+  type TraceTools,
+  variableKey,
+} from '../plan/index.ts'
+import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
+import { Residency } from './residency.ts'
+import { EngineState } from './state.ts'
+import { Turns } from './turns.ts'
+
+/** What an engine on the calling thread is made of. */
+export interface CoreOptions {
+  /** The preferred device first; `/device:CPU:0` (or the reference device) is among them. */
+  readonly devices: readonly Device[]
+  readonly readValue: (value: ValueKey) => Promise<Uint8Array>
+  /** False keeps every array a kernel of its own; for tests that compare. */
+  readonly fuse?: boolean
+  /** A fresh 64-bit number for random streams without a seed. */
+  readonly randomSeed?: () => bigint
+}
+
+/** Plans kept, and continuations kept for each pause of one. */
+const maxPlans = 256
+const maxContinuations = 64
+
+interface LoadedGraph {
+  readonly graph: Graph
+  readonly summary: GraphSummary
+}
+
+interface Held {
+  readonly value: HeldValue
+  readonly dtype: DType
+  readonly shape: readonly number[]
+}
+
+export class EngineCore implements Engine, ExecutionHost {
+  readonly #options: CoreOptions
+  readonly #residencies: ReadonlyMap<string, Residency>
+  readonly #graphs = new Map<string, LoadedGraph>()
+  readonly #plans = new Map<string, { readonly graph: string; readonly root: Stage }>()
+  readonly #handles = new Map<Handle, Held>()
+  readonly #turns = new Turns()
+  readonly #state: EngineState
+  readonly #tools: TraceTools = { splats: new Splats(), constants: new WeakMap() }
+  #nextHandle = 1
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.#residencies = new Map(
+      options.devices.map((device) => [device.facts.name, new Residency(device)]),
+    )
+    this.#state = new EngineState(options.randomSeed ?? (() => randomBytes(8).readBigUInt64LE()))
+  }
+
+  residency(device: string): Residency {
+    const residency = this.#residencies.get(device)
+    if (residency === undefined) throw unknownDevice(device)
+    return residency
+  }
+
+  readValue(value: ValueKey): Promise<Uint8Array> {
+    return this.#options.readValue(value)
+  }
+
+  held(handle: Handle): HeldValue {
+    return this.#heldOf(handle).value
+  }
+
+  #heldOf(handle: Handle): Held {
+    const held = this.#handles.get(handle)
+    if (held === undefined) {
+      throw new Refusal(
+        'NOT_FOUND',
+        'engine/handle',
+        `There is no value with the handle ${handle}.`,
+      )
+    }
+    const { value } = held
+    if (value.kind === 'buffer' && !this.residency(value.device).isLive(value.buffer)) {
+      throw new Refusal(
+        'UNAVAILABLE',
+        'device/lost',
+        `The value with the handle ${handle} was on ${value.device}, which was lost.`,
+        { names: { device: value.device } },
+      )
+    }
+    return held
+  }
+
+  async load(id: string, graphDef: Uint8Array): Promise<GraphSummary> {
+    const graph = graphOf(decodeGraph(graphDef))
+    const summary = summaryOf(graph)
+    await this.unload(id)
+    this.#graphs.set(id, { graph, summary })
+    return summary
+  }
+
+  async unload(id: string): Promise<void> {
+    this.#graphs.delete(id)
+    for (const [key, plan] of this.#plans) {
+      if (plan.graph === id) this.#dropPlan(key)
+    }
+  }
+
+  #dropPlan(key: string): void {
+    const plan = this.#plans.get(key)
+    if (plan === undefined) return
+    this.#plans.delete(key)
+    const stages = [plan.root]
+    for (let stage = stages.pop(); stage !== undefined; stage = stages.pop()) {
+      for (const { device, planned } of stage.kernels) {
+        this.residency(device).forgetKernels(planned.map(({ kernel }) => kernel))
+      }
+      if (stage.end.kind === 'pause') stages.push(...stage.end.next.values())
+    }
+  }
+
+  #graph(id: string): LoadedGraph {
+    const loaded = this.#graphs.get(id)
+    if (loaded !== undefined) return loaded
+    throw new Refusal('NOT_FOUND', 'graph/unknown', `There is no graph "${id}".`, {
+      names: { graph: id },
+    })
+  }
+
+  async effects(
+    run: Pick<RunRequest, 'graph' | 'fetches' | 'targets' | 'container'> & {
+      readonly feeds: readonly string[]
+    },
+  ): Promise<RunEffects> {
+    const { graph } = this.#graph(run.graph)
+    const feeds = new Set(run.feeds.map((name) => keyOf(tensorOf(graph, name, 'feed'))))
+    return effectsOf(
+      graph,
+      run.fetches.map((name) => tensorOf(graph, name, 'fetch')),
+      targetsOf(graph, run.targets),
+      feeds,
+      run.container,
+    )
+  }
+
+  run(request: RunRequest): Promise<RunReply> {
+    return this.#turns.take(() => this.#run(request))
+  }
+
+  async #run(request: RunRequest): Promise<RunReply> {
+    for (const residency of this.#residencies.values()) residency.noticeLoss()
+    const { graph } = this.#graph(request.graph)
+    const feeds = feedsOf(graph, request.feeds)
+    const bindings = new Map<string, ValueBinding>()
+    for (const { container, name, binding } of request.variables) {
+      if (binding !== null) bindings.set(variableKey(container, name), binding)
+    }
+    const started = performance.now()
+    const state = this.#state.overlay()
+    const execution = new Execution(this, feeds, bindings, state)
+    const report = {
+      planned: false,
+      planMs: 0,
+      kernels: 0,
+      softPlaced: [] as Stage['softPlaced'][number][],
+    }
+    const planning = async <Result>(plan: () => Result): Promise<Result> => {
+      const from = performance.now()
+      report.planned = true
+      const result = plan()
+      report.planMs += performance.now() - from
+      return result
+    }
+    try {
+      let stage = await this.#rootStage(request, graph, feeds, bindings, planning)
+      for (;;) {
+        for (const { planned } of stage.kernels) report.kernels += planned.length
+        report.softPlaced.push(...stage.softPlaced)
+        await execution.runStage(stage)
+        if (stage.end.kind === 'finish') break
+        stage = await this.#continue(stage.end, request, execution, planning)
+      }
+      const result = await execution.finish(stage.end)
+      state.commit()
+      return {
+        fetches: result.fetches,
+        assigned: this.#assigned(result),
+        report:
+          request.report === true ? this.#report(request, report, execution, started) : undefined,
+      }
+    } catch (error) {
+      execution.abandon()
+      throw error
+    }
+  }
+
+  #report(
+    request: RunRequest,
+    partial: Pick<RunReport, 'planned' | 'planMs' | 'kernels' | 'softPlaced'>,
+    execution: Execution,
+    started: number,
+  ): RunReport {
+    return {
+      ...partial,
+      ...execution.counts,
+      runMs: performance.now() - started - partial.planMs,
+      device: this.#target(request.device).devices[0].name,
+    }
+  }
+
+  #assigned(result: ExecutionResult): Assigned[] {
+    return result.assigned.map(({ variable, value, shape }) => {
+      const handle = this.#nextHandle++
+      const { container, name, dtype } = variable
+      this.#handles.set(handle, { value, dtype, shape })
+      return { container, name, handle, dtype, shape }
+    })
+  }
+
+  async #rootStage(
+    request: RunRequest,
+    graph: Graph,
+    feeds: ReadonlyMap<string, Tensor>,
+    bindings: ReadonlyMap<string, ValueBinding>,
+    planning: <Result>(plan: () => Result) => Promise<Result>,
+  ): Promise<Stage> {
+    const key = planKey(request, feeds)
+    const known = this.#plans.get(key)
+    if (known !== undefined) {
+      this.#plans.delete(key)
+      this.#plans.set(key, known)
+      return known.root
+    }
+    const root = await planning(() => {
+      const trace = new Trace(
+        {
+          graph,
+          stateScope: `${request.container}\u0000${request.graph}`,
+          fetches: request.fetches.map((name) => tensorOf(graph, name, 'fetch')),
+          targets: targetsOf(graph, request.targets),
+          feeds: new Map([...feeds].map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
+          container: request.container,
+          variables: new Map(
+            [...bindings].map(([name, { dtype, shape }]): [string, TensorType] => [
+              name,
+              { dtype, shape },
+            ]),
+          ),
+        },
+        this.#tools,
+      )
+      return planStage(trace, trace.advance(), new Placement(), this.#target(request.device))
+    })
+    this.#plans.set(key, { graph: request.graph, root })
+    if (this.#plans.size > maxPlans) this.#dropPlan(this.#plans.keys().next().value as string)
+    return root
+  }
+
+  async #continue(
+    pause: Pause,
+    request: RunRequest,
+    execution: Execution,
+    planning: <Result>(plan: () => Result) => Promise<Result>,
+  ): Promise<Stage> {
+    const { answer, key } = await answerTo(pause.need, execution)
+    const known = pause.next.get(key)
+    if (known !== undefined) return known
+    const next = await planning(() => {
+      const trace = pause.trace.fork()
+      trace.answer(pause.need, answer)
+      const outcome = trace.advance()
+      return planStage(trace, outcome, pause.placement, this.#target(request.device))
+    })
+    if (pause.next.size >= maxContinuations) {
+      pause.next.delete(pause.next.keys().next().value as string)
+    }
+    pause.next.set(key, next)
+    return next
+  }
+
+  /** Devices in the order in which kernels try them. */
+  #target(device: string): StageTarget {
+    const { devices, fuse } = this.#options
+    const preferred = device === '' ? devices[0] : devices.find((one) => one.facts.name === device)
+    if (preferred === undefined) throw unknownDevice(device)
+    const others = devices.filter((one) => one !== preferred && one.facts.name.includes('CPU'))
+    return {
+      devices: [preferred, ...others].map((one) => one.facts),
+      fuse: fuse ?? true,
+      splats: this.#tools.splats,
+    }
+  }
+
+  async read(handle: Handle): Promise<Tensor> {
+    return this.#turns.take(async () => {
+      const { value, shape } = this.#heldOf(handle)
+      if (value.kind === 'buffer') return this.residency(value.device).read(value.buffer, shape)
+      const { tensor } = value
+      return tensor.dtype === 'string' ? tensor : { ...tensor, bytes: tensor.bytes.slice() }
+    })
+  }
+
+  async adopt(handle: Handle, value: ValueKey): Promise<void> {
+    const held = this.#handles.get(handle)
+    if (held === undefined) throw this.#noHandle(handle)
+    this.#handles.delete(handle)
+    if (held.value.kind !== 'buffer') return
+    const residency = this.residency(held.value.device)
+    if (residency.isLive(held.value.buffer)) residency.keep(value, held.value.buffer)
+  }
+
+  async release(handle: Handle): Promise<void> {
+    const held = this.#handles.get(handle)
+    if (held === undefined) throw this.#noHandle(handle)
+    this.#handles.delete(handle)
+    if (held.value.kind === 'buffer') {
+      this.residency(held.value.device).giveBack(held.value.buffer)
+    }
+  }
+
+  #noHandle(handle: Handle): Refusal {
+    return new Refusal('NOT_FOUND', 'engine/handle', `There is no value with the handle ${handle}.`)
+  }
+
+  prefetch(
+    device: string,
+    values: readonly (TensorType & { readonly value: ValueKey })[],
+  ): Promise<void> {
+    return this.#turns.take(async () => {
+      const residency = this.residency(device)
+      residency.noticeLoss()
+      for (const { value, dtype, shape } of values) {
+        if (residency.value(value) !== undefined || elementCountOf(shape) === 0) continue
+        if (!isNumeric(dtype) || !(residency.device.facts.types as ReadonlySet<DType>).has(dtype))
+          continue
+        const tensor = numericTensor(dtype, shape, await this.#options.readValue(value))
+        const buffer = residency.take(dtype as never, elementCountOf(shape))
+        residency.keep(value, buffer)
+        await residency.submit(
+          [{ kind: 'write', buffer: buffer.buffer, offset: 0, bytes: tensor.bytes }],
+          new Set(values.map((one) => one.value)),
+        )
+      }
+    })
+  }
+
+  evict(device: string, values?: readonly ValueKey[]): Promise<void> {
+    return this.#turns.take(async () => {
+      const residency = this.residency(device)
+      residency.evict(values)
+      await residency.submit([], new Set())
+    })
+  }
+
+  async dropState(container: string): Promise<void> {
+    this.#state.drop(`${container}\u0000`)
+  }
+
+  async devices(): Promise<readonly DeviceStatus[]> {
+    return Promise.all(
+      [...this.#residencies.values()].map(async (residency) => {
+        const { device } = residency
+        residency.noticeLoss()
+        const { types, ...facts } = device.facts
+        return {
+          facts: { ...facts, types: [...types] },
+          memory: await device.memory(),
+          generation: device.generation,
+          resident: [...residency.values].map(([value, { dtype, elementCount }]) => ({
+            value,
+            byteLength: elementCount * byteLengthOf(dtype),
+          })),
+          state: 'ready' as const,
+        }
+      }),
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#turns.take(async () => {
+      for (const { device } of this.#residencies.values()) await device.close()
+    })
+  }
+}
+
+function unknownDevice(device: string): Refusal {
+  return new Refusal('NOT_FOUND', 'device/unknown', `There is no device "${device}".`, {
+    names: { device },
+  })
+}
+
+function decodeGraph(bytes: Uint8Array): ReturnType<typeof decodeGraphDef> {
+  try {
+    return decodeGraphDef(bytes)
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'graph/wire',
+      `The GraphDef cannot be read: ${error.message}`,
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+function keyOf({ node, index }: TensorName): string {
+  return `${node}:${index}`
+}
+
+/** The tensor of that name; refuses names that the graph does not have. */
+function tensorOf(graph: Graph, text: string, role: 'feed' | 'fetch'): TensorName {
+  const name = parseTensorName(text)
+  const place = graph.byName.get(name.node)
+  const count = place === undefined ? 0 : outputCountOf(graph, place)
+  if (place === undefined || name.index >= count) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'run/unknown-tensor',
+      `The ${role} "${text}" is no tensor of the graph${place === undefined ? '' : `: its node has ${count} outputs`}.`,
+      { names: { tensor: text } },
+    )
+  }
+  return name
+}
+
+/** Outputs of a node; without limit where its op is not known. */
+function outputCountOf(graph: Graph, place: number): number {
+  const node = graph.nodes[place]
+  const called = graph.functions.get(node.op)
+  if (called !== undefined) return called.outputs.length
+  const types = declaredTypes(graph, place)
+  return types?.length ?? Number.POSITIVE_INFINITY
+}
+
+function declaredTypes(graph: Graph, place: number): readonly DType[] | undefined {
+  const node = graph.nodes[place]
+  const definition = definitionOf(node.op)
+  if (definition === undefined) return undefined
+  const attributes = new Attributes(node, definition.attributes)
+  return definition.outputs.flatMap((output) => typesOf(output, attributes))
+}
+
+function targetsOf(graph: Graph, targets: readonly string[]): number[] {
+  return targets.map((text) => {
+    const name = text.startsWith('^') ? text.slice(1) : text
+    const place = graph.byName.get(name)
+    if (place !== undefined) return place
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'run/unknown-operation',
+      `The target "${text}" is no operation of the graph.`,
+      { names: { target: text } },
+    )
+  })
+}
+
+/** Feeds by full tensor name; refuses unknown names, wrong types and shapes that a placeholder excludes. */
+function feedsOf(
+  graph: Graph,
+  given: Readonly<Record<string, Tensor>>,
+): ReadonlyMap<string, Tensor> {
+  const feeds = new Map<string, Tensor>()
+  for (const [text, tensor] of Object.entries(given)) {
+    const name = tensorOf(graph, text, 'feed')
+    const place = graph.byName.get(name.node) as number
+    const node = graph.nodes[place]
+    const dtype = declaredTypes(graph, place)?.[name.index]
+    const names = { tensor: text, node: node.name }
+    if (feeds.has(keyOf(name))) {
+      throw new Refusal('INVALID_ARGUMENT', 'run/fed-twice', `"${keyOf(name)}" is fed twice.`, {
+        names,
+      })
+    }
+    if (dtype !== undefined && dtype !== tensor.dtype) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'run/feed-dtype',
+        `The feed "${text}" is ${tensor.dtype}; ${dtype} is wanted.`,
+        { names },
+      )
+    }
+    if (node.op.startsWith('Placeholder')) {
+      const shape = placeholderShape(graph, node)
+      if (!fitsShape(tensor.shape, shape)) {
+        throw new Refusal(
+          'INVALID_ARGUMENT',
+          'run/feed-shape',
+          `The feed "${text}" has the shape ${formatShape(tensor.shape)}; ${formatShape(shape)} is wanted.`,
+          { names },
+        )
+      }
+    }
+    feeds.set(keyOf(name), tensor)
+  }
+  return feeds
+}
+
+/** Everything that a plan depends on, as one text. */
+function planKey(request: RunRequest, feeds: ReadonlyMap<string, Tensor>): string {
+  const types = [...feeds]
+    .map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape.join(',')}`)
+    .sort()
+  const variables = request.variables.map(({ container, name, binding }) => [
+    container,
+    name,
+    binding === null ? null : `${binding.dtype} ${binding.shape.join(',')}`,
+  ])
+  return JSON.stringify([
+    request.graph,
+    request.container,
+    request.device,
+    request.fetches,
+    request.targets,
+    types,
+    variables,
+  ])
+}
+
+/** What was seen, and the key under which the way on from it is remembered. */
+async function answerTo(
+  need: Need,
+  execution: Execution,
+): Promise<{ readonly answer: Answer; readonly key: string }> {
+  if (need.kind === 'content') {
+    const tensor = await execution.tensorOf(need.value)
+    return { answer: { kind: 'content', tensor }, key: contentKey(tensor) }
+  }
+  const shapes = execution.outputsOf(need.step).map(({ shape }) => shape)
+  return { answer: { kind: 'step', shapes }, key: JSON.stringify(shapes) }
+}
+
+function contentKey(tensor: Tensor): string {
+  const bytes = tensor.dtype === 'string' ? packStrings(tensor) : tensor.bytes
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}

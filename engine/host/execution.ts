@@ -1,0 +1,386 @@
+// One run of a plan: follows its stages, gives slots their buffers, runs host steps, answers needs, and
+// gathers results. Whatever fails, nothing of it is seen outside.
+import {
+  elementCountOf,
+  isNumeric,
+  type NumericTensor,
+  numericTensor,
+  Refusal,
+  type Tensor,
+  unpackStrings,
+} from '../../tensor/index.ts'
+import type { CheckFailure, Command, KernelId } from '../device/device.ts'
+import type { ValueBinding, ValueKey } from '../engine.ts'
+import type { HostStep, Source, TensorValue, Variable } from '../ops/index.ts'
+import {
+  type Finish,
+  type Instruction,
+  type KernelOperand,
+  type PlannedKernel,
+  type ResultPlace,
+  refusalOfCheck,
+  type Slot,
+  type SlotCommand,
+  type SlotId,
+  type Stage,
+  variableKey,
+} from '../plan/index.ts'
+import type { DeviceBuffer, Residency } from './residency.ts'
+import type { StateOverlay } from './state.ts'
+
+/** Where a value that a run left is: on a device, or on the host. */
+export type HeldValue =
+  | { readonly kind: 'buffer'; readonly device: string; readonly buffer: DeviceBuffer }
+  | { readonly kind: 'tensor'; readonly tensor: Tensor }
+
+/** What an execution needs of its engine. */
+export interface ExecutionHost {
+  residency(device: string): Residency
+  readValue(value: ValueKey): Promise<Uint8Array>
+  held(handle: number): HeldValue
+}
+
+/** Counts for the report. */
+export interface ExecutionCounts {
+  dispatches: number
+  hostSteps: number
+  bytesUploaded: number
+  bytesRead: number
+}
+
+/** What a run gives: fetched tensors, and values that it assigned. */
+export interface ExecutionResult {
+  readonly fetches: readonly Tensor[]
+  readonly assigned: readonly {
+    readonly variable: Variable
+    readonly value: HeldValue
+    readonly shape: readonly number[]
+  }[]
+}
+
+export class Execution {
+  readonly counts: ExecutionCounts = { dispatches: 0, hostSteps: 0, bytesUploaded: 0, bytesRead: 0 }
+  readonly #host: ExecutionHost
+  readonly #feeds: ReadonlyMap<string, Tensor>
+  readonly #bindings: ReadonlyMap<string, ValueBinding>
+  readonly #state: StateOverlay
+  readonly #tensors = new Map<Source, Tensor>()
+  readonly #stepOutputs = new Map<HostStep, readonly Tensor[]>()
+  readonly #buffers = new Map<SlotId, DeviceBuffer>()
+  /** Buffers that go back if the run fails. */
+  readonly #fresh: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
+  /** Buffers that go back when the run ends. */
+  readonly #borrowed: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
+  readonly #inUse: ReadonlySet<ValueKey>
+
+  constructor(
+    host: ExecutionHost,
+    feeds: ReadonlyMap<string, Tensor>,
+    bindings: ReadonlyMap<string, ValueBinding>,
+    state: StateOverlay,
+  ) {
+    this.#host = host
+    this.#feeds = feeds
+    this.#bindings = bindings
+    this.#state = state
+    this.#inUse = new Set(
+      [...bindings.values()].flatMap((binding) => ('value' in binding ? [binding.value] : [])),
+    )
+  }
+
+  /** Runs one stage's instructions. */
+  async runStage(stage: Stage): Promise<void> {
+    const compiled = new Map<string, readonly KernelId[]>()
+    for (const { device, planned } of stage.kernels) {
+      const kernels = planned.map(({ kernel }) => kernel)
+      compiled.set(device, await this.#host.residency(device).compile(kernels))
+    }
+    for (const instruction of stage.instructions) {
+      if (instruction.kind === 'step') await this.#runStep(instruction.step)
+      else await this.#submit(instruction, stage, compiled.get(instruction.device) ?? [])
+    }
+  }
+
+  async #runStep(step: HostStep): Promise<void> {
+    const inputs: Tensor[] = []
+    for (const input of step.inputs) inputs.push(await this.tensorOf(input))
+    this.counts.hostSteps++
+    let outputs: readonly Tensor[]
+    try {
+      outputs = step.run(inputs, this.#state)
+    } catch (error) {
+      throw nameStep(error, step)
+    }
+    this.#stepOutputs.set(step, outputs)
+  }
+
+  async #submit(
+    instruction: Extract<Instruction, { readonly kind: 'submit' }>,
+    stage: Stage,
+    kernels: readonly KernelId[],
+  ): Promise<void> {
+    const residency = this.#host.residency(instruction.device)
+    const commands: Command[] = []
+    for (const slot of instruction.slots) await this.#resolve(slot, residency, commands)
+    const offset = commands.length
+    const reads: Source[] = []
+    for (const command of instruction.commands) {
+      commands.push(await this.#command(command, instruction, kernels))
+      if (command.kind === 'dispatch') this.counts.dispatches++
+      if (command.kind === 'read') reads.push(command.source)
+    }
+    const submitted = await residency.submit(commands, this.#inUse)
+    if (submitted.failure !== undefined) {
+      throw await this.#refusalOf(submitted.failure, commands, offset, instruction, stage)
+    }
+    for (const [place, source] of reads.entries()) {
+      const bytes = submitted.reads[place]
+      this.counts.bytesRead += bytes.byteLength
+      if (!isNumeric(source.dtype)) throw new Error(`${source.dtype} is read from a device`)
+      this.#tensors.set(source, numericTensor(source.dtype, source.shape, bytes))
+    }
+  }
+
+  async #command(
+    command: SlotCommand,
+    { slots }: Extract<Instruction, { readonly kind: 'submit' }>,
+    kernels: readonly KernelId[],
+  ): Promise<Command> {
+    const bufferOf = (slot: SlotId): number => (this.#buffers.get(slot) as DeviceBuffer).buffer
+    switch (command.kind) {
+      case 'upload': {
+        const { bytes } = (await this.#operand(command.from)) as NumericTensor
+        this.counts.bytesUploaded += bytes.byteLength
+        return { kind: 'write', buffer: bufferOf(command.slot), offset: 0, bytes }
+      }
+      case 'dispatch':
+        return {
+          kind: 'dispatch',
+          kernel: kernels[command.kernel],
+          buffers: command.slots.map(bufferOf),
+        }
+      case 'copy':
+        return { kind: 'copy', from: bufferOf(command.from), to: bufferOf(command.to) }
+      case 'read': {
+        const slot = slots.find(({ id }) => id === command.slot) as Slot
+        const { elementCount } = slot
+        return { kind: 'read', buffer: bufferOf(command.slot), offset: 0, elementCount }
+      }
+      default:
+        return command satisfies never
+    }
+  }
+
+  async #operand(operand: KernelOperand): Promise<Tensor> {
+    return 'kind' in operand ? this.#sourceTensor(operand) : operand
+  }
+
+  /** Gives the slot its buffer; what has to be written first goes to `commands`. */
+  async #resolve(slot: Slot, residency: Residency, commands: Command[]): Promise<void> {
+    if (this.#buffers.has(slot.id)) return
+    const { dtype, elementCount, origin, device } = slot
+    switch (origin.kind) {
+      case 'temporary':
+        this.#buffers.set(slot.id, residency.temporary(dtype, elementCount, origin.ordinal))
+        return
+      case 'constant': {
+        const { buffer, fill } = residency.constant(origin.tensor)
+        if (fill) this.#write(commands, buffer, origin.tensor.bytes)
+        this.#buffers.set(slot.id, buffer)
+        return
+      }
+      case 'fresh': {
+        const buffer = residency.take(dtype, elementCount)
+        this.#fresh.push({ device, buffer })
+        this.#buffers.set(slot.id, buffer)
+        return
+      }
+      case 'variable':
+        this.#buffers.set(slot.id, await this.#variable(origin.variable, residency, commands))
+        return
+      default:
+        origin satisfies never
+    }
+  }
+
+  #write(commands: Command[], { buffer }: DeviceBuffer, bytes: Uint8Array): void {
+    this.counts.bytesUploaded += bytes.byteLength
+    commands.push({ kind: 'write', buffer, offset: 0, bytes })
+  }
+
+  async #variable(
+    variable: Variable,
+    residency: Residency,
+    commands: Command[],
+  ): Promise<DeviceBuffer> {
+    const binding = this.#binding(variable)
+    const name = residency.device.facts.name
+    if ('handle' in binding) {
+      const held = this.#host.held(binding.handle)
+      if (held.kind === 'buffer' && held.device === name) return held.buffer
+      const tensor = await this.#heldTensor(held, binding)
+      const buffer = residency.take(
+        tensor.dtype as DeviceBuffer['dtype'],
+        elementCountOf(tensor.shape),
+      )
+      this.#borrowed.push({ device: name, buffer })
+      this.#write(commands, buffer, (tensor as NumericTensor).bytes)
+      return buffer
+    }
+    const resident = residency.value(binding.value)
+    if (resident !== undefined) return resident
+    const bytes = await this.#host.readValue(binding.value)
+    // Another slot may have brought the value meanwhile.
+    const since = residency.value(binding.value)
+    if (since !== undefined) return since
+    const dtype = binding.dtype as DeviceBuffer['dtype']
+    const tensor = numericTensor(dtype, binding.shape, bytes)
+    const buffer = residency.take(dtype, elementCountOf(binding.shape))
+    residency.keep(binding.value, buffer)
+    this.#write(commands, buffer, tensor.bytes)
+    return buffer
+  }
+
+  #binding(variable: Variable): ValueBinding {
+    const binding = this.#bindings.get(variableKey(variable.container, variable.name))
+    if (binding === undefined) throw new Error(`variable ${variable.name} has no value here`)
+    return binding
+  }
+
+  async #heldTensor(held: HeldValue, { shape }: ValueBinding): Promise<Tensor> {
+    if (held.kind === 'tensor') return held.tensor
+    return this.#host.residency(held.device).read(held.buffer, shape)
+  }
+
+  /** Content of a symbolic value that the plan has brought to the host. */
+  async tensorOf(value: TensorValue): Promise<Tensor> {
+    if (value.kind === 'known') return value.tensor
+    const tensor = await this.#sourceTensor(value.source)
+    return { ...tensor, shape: value.shape }
+  }
+
+  async #sourceTensor(source: Source): Promise<Tensor> {
+    const known = this.#tensors.get(source)
+    if (known !== undefined) return known
+    const tensor = await this.#sourceTensorAnew(source)
+    this.#tensors.set(source, tensor)
+    return tensor
+  }
+
+  async #sourceTensorAnew(source: Source): Promise<Tensor> {
+    switch (source.kind) {
+      case 'feed':
+        return this.#feeds.get(source.name) as Tensor
+      case 'step':
+        return this.#stepOutput(source.step, source.output)
+      case 'variable': {
+        const binding = this.#binding(source.variable)
+        if ('handle' in binding) return this.#heldTensor(this.#host.held(binding.handle), binding)
+        const bytes = await this.#host.readValue(binding.value)
+        const { dtype, shape } = binding
+        return isNumeric(dtype) ? numericTensor(dtype, shape, bytes) : unpackStrings(shape, bytes)
+      }
+      case 'compute':
+        throw new Error(`the value of ${source.node} was not brought to the host`)
+      default:
+        return source satisfies never
+    }
+  }
+
+  #stepOutput(step: HostStep, output: number): Tensor {
+    const outputs = this.#stepOutputs.get(step)
+    if (outputs === undefined) throw new Error(`the step of ${step.node} has not run`)
+    return outputs[output]
+  }
+
+  /** Outputs of a step that has run. */
+  outputsOf(step: HostStep): readonly Tensor[] {
+    return this.#stepOutputs.get(step) ?? []
+  }
+
+  /** The results, once the last stage has run. */
+  async finish(end: Finish): Promise<ExecutionResult> {
+    const taken = new Set<ArrayBufferLike>()
+    const fetches: Tensor[] = []
+    for (const place of end.fetches) fetches.push(ownCopy(await this.#result(place), taken))
+    const assigned: ExecutionResult['assigned'][number][] = []
+    for (const { variable, place } of end.assigned) {
+      const value: HeldValue =
+        place.kind === 'slot'
+          ? {
+              kind: 'buffer',
+              device: place.slot.device,
+              buffer: this.#buffers.get(place.slot.id) as DeviceBuffer,
+            }
+          : { kind: 'tensor', tensor: await this.#result(place) }
+      assigned.push({ variable, value, shape: place.shape })
+    }
+    this.#giveBack(this.#borrowed)
+    return { fetches, assigned }
+  }
+
+  async #result(place: Exclude<ResultPlace, { readonly kind: 'slot' }>): Promise<Tensor> {
+    const tensor = place.kind === 'tensor' ? place.tensor : await this.#sourceTensor(place.source)
+    return { ...tensor, shape: place.shape }
+  }
+
+  /** Gives back what a failed run had taken. */
+  abandon(): void {
+    this.#giveBack(this.#fresh)
+    this.#giveBack(this.#borrowed)
+  }
+
+  #giveBack(list: readonly { readonly device: string; readonly buffer: DeviceBuffer }[]): void {
+    for (const { device, buffer } of list) {
+      const residency = this.#host.residency(device)
+      if (!residency.isUnmade(buffer)) residency.giveBack(buffer)
+    }
+  }
+
+  /** The failed check in words; runs the commands before it once more to see the values it read. */
+  async #refusalOf(
+    failure: CheckFailure,
+    commands: readonly Command[],
+    offset: number,
+    { commands: planned, device }: Extract<Instruction, { readonly kind: 'submit' }>,
+    stage: Stage,
+  ): Promise<Refusal> {
+    const residency = this.#host.residency(device)
+    const dispatch = planned[failure.command - offset]
+    if (dispatch.kind !== 'dispatch') throw new Error('a check failed in no kernel')
+    const list = stage.kernels.find((kernels) => kernels.device === device)?.planned ?? []
+    const { kernel, checks, inputs }: PlannedKernel = list[dispatch.kernel]
+    const command = commands[failure.command]
+    if (command.kind !== 'dispatch') throw new Error('a check failed in no kernel')
+    const reads = kernel.inputs.map(({ elementCount }, place): Command => {
+      return { kind: 'read', buffer: command.buffers[place], offset: 0, elementCount }
+    })
+    const before = commands.slice(0, failure.command).filter((one) => one.kind !== 'read')
+    const again = await residency.submit([...before, ...reads], this.#inUse)
+    const tensors = inputs.map(({ dtype, shape }, place) =>
+      numericTensor(dtype as NumericTensor['dtype'], [elementCountOf(shape)], again.reads[place]),
+    )
+    return refusalOfCheck(checks[failure.code], kernel, failure.position, tensors)
+  }
+}
+
+/** The tensor, with bytes that no other fetched tensor has and that may be handed away. */
+function ownCopy(tensor: Tensor, taken: Set<ArrayBufferLike>): Tensor {
+  if (tensor.dtype === 'string') return tensor
+  const { bytes } = tensor
+  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
+  if (!whole || taken.has(bytes.buffer)) return { ...tensor, bytes: bytes.slice() }
+  const copy = bytes.slice()
+  taken.add(copy.buffer)
+  return { ...tensor, bytes: copy }
+}
+
+function nameStep(error: unknown, step: HostStep): unknown {
+  if (!(error instanceof Refusal) || 'node' in error.names) return error
+  return new Refusal(
+    error.code,
+    error.reason,
+    `${error.message} [node "${step.node}", op ${step.op}]`,
+    { names: { ...error.names, node: step.node, op: step.op }, cause: error },
+  )
+}

@@ -1,0 +1,257 @@
+// What one device holds for the engine: values of the store, constants, temporaries that runs share,
+// spare buffers, compiled kernels. It gives numbers to buffers and knows when a loss made them void.
+import {
+  elementCountOf,
+  type NumericTensor,
+  numericTensor,
+  Refusal,
+  type Shape,
+} from '../../tensor/index.ts'
+import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
+import type { ValueKey } from '../engine.ts'
+import type { Kernel, ScalarType } from '../ir/index.ts'
+
+/** A buffer with what it holds. */
+export interface DeviceBuffer {
+  readonly buffer: BufferId
+  readonly dtype: ScalarType
+  readonly elementCount: number
+  /** The device's generation that it lives in. */
+  readonly generation: number
+}
+
+/** Spare buffers kept for reuse, in elements over all. */
+const maxSpareElements = 2 ** 26
+
+export class Residency {
+  readonly device: Device
+  /** Values of the store, least recently used first. */
+  readonly #values = new Map<ValueKey, DeviceBuffer>()
+  readonly #constants = new Map<NumericTensor, DeviceBuffer>()
+  readonly #temporaries = new Map<string, DeviceBuffer>()
+  readonly #spare = new Map<string, DeviceBuffer[]>()
+  readonly #kernels = new Map<Kernel, KernelId>()
+  #spareElements = 0
+  #nextBuffer = 0
+  #generation: number
+  /** Made or given back, to be told to the device with the next submit. */
+  #pending: Command[] = []
+
+  constructor(device: Device) {
+    this.device = device
+    this.#generation = device.generation
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  get values(): ReadonlyMap<ValueKey, DeviceBuffer> {
+    return this.#values
+  }
+
+  /** Forgets what a lost device held. */
+  noticeLoss(): void {
+    if (this.device.generation === this.#generation) return
+    this.#generation = this.device.generation
+    this.#values.clear()
+    this.#constants.clear()
+    this.#temporaries.clear()
+    this.#spare.clear()
+    this.#kernels.clear()
+    this.#spareElements = 0
+    this.#pending = []
+  }
+
+  isLive(buffer: DeviceBuffer): boolean {
+    return buffer.generation === this.#generation && this.device.generation === this.#generation
+  }
+
+  /** A buffer for the caller to fill: a spare one, else a new one. */
+  take(dtype: ScalarType, elementCount: number): DeviceBuffer {
+    const spare = this.#spare.get(`${dtype} ${elementCount}`)?.pop()
+    if (spare !== undefined) {
+      this.#spareElements -= elementCount
+      return spare
+    }
+    return this.#allocate(dtype, elementCount)
+  }
+
+  #allocate(dtype: ScalarType, elementCount: number): DeviceBuffer {
+    const buffer = this.#nextBuffer++
+    this.#pending.push({ kind: 'allocate', buffer, dtype, elementCount })
+    return { buffer, dtype, elementCount, generation: this.#generation }
+  }
+
+  /** The caller needs the buffer no more. */
+  giveBack(buffer: DeviceBuffer): void {
+    if (!this.isLive(buffer)) return
+    if (this.#spareElements + buffer.elementCount > maxSpareElements) {
+      this.#pending.push({ kind: 'release', buffer: buffer.buffer })
+      return
+    }
+    const key = `${buffer.dtype} ${buffer.elementCount}`
+    const spare = this.#spare.get(key)
+    if (spare === undefined) this.#spare.set(key, [buffer])
+    else spare.push(buffer)
+    this.#spareElements += buffer.elementCount
+  }
+
+  /** The temporary of that type, size and number; runs take turns, so all plans share them. */
+  temporary(dtype: ScalarType, elementCount: number, ordinal: number): DeviceBuffer {
+    const key = `${dtype} ${elementCount} ${ordinal}`
+    let buffer = this.#temporaries.get(key)
+    if (buffer === undefined) {
+      buffer = this.#allocate(dtype, elementCount)
+      this.#temporaries.set(key, buffer)
+    }
+    return buffer
+  }
+
+  /** A constant's buffer; `fill` is set where it has still to be written. */
+  constant(tensor: NumericTensor): { readonly buffer: DeviceBuffer; readonly fill: boolean } {
+    const known = this.#constants.get(tensor)
+    if (known !== undefined) return { buffer: known, fill: false }
+    const buffer = this.#allocate(tensor.dtype as ScalarType, elementCountOf(tensor.shape))
+    this.#constants.set(tensor, buffer)
+    return { buffer, fill: true }
+  }
+
+  /** The resident copy of a value. */
+  value(key: ValueKey): DeviceBuffer | undefined {
+    const buffer = this.#values.get(key)
+    if (buffer === undefined) return undefined
+    this.#values.delete(key)
+    this.#values.set(key, buffer)
+    return buffer
+  }
+
+  keep(key: ValueKey, buffer: DeviceBuffer): void {
+    if (this.#values.has(key)) this.giveBack(buffer)
+    else this.#values.set(key, buffer)
+  }
+
+  evict(keys?: readonly ValueKey[]): void {
+    for (const key of keys ?? [...this.#values.keys()]) {
+      const buffer = this.#values.get(key)
+      if (buffer === undefined) continue
+      this.#values.delete(key)
+      if (this.isLive(buffer)) this.#pending.push({ kind: 'release', buffer: buffer.buffer })
+    }
+  }
+
+  async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
+    const missing = [...new Set(kernels)].filter((kernel) => !this.#kernels.has(kernel))
+    if (missing.length > 0) {
+      const ids = await this.device.compile(missing)
+      for (const [place, id] of ids.entries()) this.#kernels.set(missing[place], id)
+    }
+    return kernels.map((kernel) => this.#kernels.get(kernel) as KernelId)
+  }
+
+  /** Drops plans' kernels that are not asked for again. */
+  forgetKernels(kernels: readonly Kernel[]): void {
+    for (const kernel of kernels) this.#kernels.delete(kernel)
+  }
+
+  /**
+   * Runs commands after what has been made and given back meanwhile. Where memory is short it gives up
+   * what is not in use (`inUse`: values that are) and tries once more.
+   */
+  async submit(commands: readonly Command[], inUse: ReadonlySet<ValueKey>): Promise<Submitted> {
+    const prelude = this.#pending
+    this.#pending = []
+    const place = prelude.length
+    try {
+      return shift(await this.device.submit([...prelude, ...commands]), place)
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.reason !== 'device/out-of-memory') throw error
+      const used = new Set(commands.flatMap(buffersOf))
+      const released = this.#shrink(inUse, used, new Set(prelude.flatMap(madeBy)))
+      if (released.length === 0) {
+        this.#undo(prelude)
+        throw error
+      }
+      try {
+        const all = [...released, ...prelude, ...commands]
+        return shift(await this.device.submit(all), released.length + place)
+      } catch (second) {
+        this.#undo(prelude)
+        throw second
+      }
+    }
+  }
+
+  /** Forgets buffers whose making was refused; buffers given back stay to be given back. */
+  #undo(prelude: readonly Command[]): void {
+    const unmade = new Set(prelude.flatMap(madeBy))
+    const forget = <Key>(map: Map<Key, DeviceBuffer>): void => {
+      for (const [key, { buffer }] of map) if (unmade.has(buffer)) map.delete(key)
+    }
+    forget(this.#values)
+    forget(this.#constants)
+    forget(this.#temporaries)
+    this.#pending.unshift(
+      ...prelude.filter((one) => one.kind === 'release' && !unmade.has(one.buffer)),
+    )
+    this.#unmade = new Set([...this.#unmade, ...unmade])
+  }
+
+  #unmade: ReadonlySet<BufferId> = new Set()
+
+  /** Whether the buffer's making was refused, so that it must not be given back. */
+  isUnmade(buffer: DeviceBuffer): boolean {
+    return this.#unmade.has(buffer.buffer)
+  }
+
+  #shrink(
+    inUse: ReadonlySet<ValueKey>,
+    used: ReadonlySet<BufferId>,
+    pending: ReadonlySet<BufferId>,
+  ): Command[] {
+    const released: Command[] = []
+    const drop = ({ buffer }: DeviceBuffer): boolean => {
+      if (used.has(buffer) || pending.has(buffer)) return false
+      released.push({ kind: 'release', buffer })
+      return true
+    }
+    for (const list of this.#spare.values()) for (const buffer of list) drop(buffer)
+    this.#spare.clear()
+    this.#spareElements = 0
+    for (const [key, buffer] of this.#values) {
+      if (!inUse.has(key) && drop(buffer)) this.#values.delete(key)
+    }
+    return released
+  }
+
+  /** Content of a buffer. */
+  async read(buffer: DeviceBuffer, shape: Shape): Promise<NumericTensor> {
+    const { dtype, elementCount } = buffer
+    const { reads } = await this.submit(
+      [{ kind: 'read', buffer: buffer.buffer, offset: 0, elementCount }],
+      new Set(),
+    )
+    return numericTensor(dtype, shape, reads[0])
+  }
+}
+
+function shift(submitted: Submitted, by: number): Submitted {
+  const { reads, failure } = submitted
+  if (failure === undefined) return submitted
+  return { reads, failure: { ...failure, command: failure.command - by } }
+}
+
+function buffersOf(command: Command): readonly BufferId[] {
+  switch (command.kind) {
+    case 'dispatch':
+      return command.buffers
+    case 'copy':
+      return [command.from, command.to]
+    default:
+      return [command.buffer]
+  }
+}
+
+function madeBy(command: Command): readonly BufferId[] {
+  return command.kind === 'allocate' ? [command.buffer] : []
+}

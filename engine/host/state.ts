@@ -1,0 +1,47 @@
+// What outlives a run without being a variable: random streams and lookup tables, by key. A run sees it
+// through an overlay that counts only where the run succeeds.
+import type { StepState } from '../ops/index.ts'
+
+/** State of an engine. Keys begin with their container. */
+export class EngineState {
+  readonly #values = new Map<string, unknown>()
+  readonly #randomSeed: () => bigint
+
+  constructor(randomSeed: () => bigint) {
+    this.#randomSeed = randomSeed
+  }
+
+  overlay(): StateOverlay {
+    return new StateOverlay(this.#values, this.#randomSeed)
+  }
+
+  /** Drops the state whose keys begin with `prefix`. */
+  drop(prefix: string): void {
+    for (const key of [...this.#values.keys()]) if (key.startsWith(prefix)) this.#values.delete(key)
+  }
+}
+
+/** State as one run sees it. */
+export class StateOverlay implements StepState {
+  readonly randomSeed: () => bigint
+  readonly #values: Map<string, unknown>
+  readonly #changed = new Map<string, unknown>()
+
+  constructor(values: Map<string, unknown>, randomSeed: () => bigint) {
+    this.#values = values
+    this.randomSeed = randomSeed
+  }
+
+  get(key: string): unknown {
+    return this.#changed.has(key) ? this.#changed.get(key) : this.#values.get(key)
+  }
+
+  set(key: string, value: unknown): void {
+    this.#changed.set(key, value)
+  }
+
+  /** Makes what the run set count. */
+  commit(): void {
+    for (const [key, value] of this.#changed) this.#values.set(key, value)
+  }
+}

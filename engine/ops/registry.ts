@@ -1,0 +1,63 @@
+// Ops by name, and the ops that are refused because they would touch the host.
+import { coreOps } from './core.ts'
+import type { OpDefinition } from './definition.ts'
+import { elementwiseOps } from './elementwise.ts'
+import { variableOps } from './variables.ts'
+
+const families = [coreOps, elementwiseOps, variableOps] as const
+
+const definitions: ReadonlyMap<string, OpDefinition> = new Map(
+  families.flat().map((definition) => [definition.name, definition]),
+)
+
+/** The definition of the op, or undefined where there is none. */
+export function definitionOf(op: string): OpDefinition | undefined {
+  return definitions.get(op)
+}
+
+/** Ops that reach the machine's files, processes or network: never run, whoever asks. */
+const refused: ReadonlySet<string> = new Set([
+  'ReadFile',
+  'WriteFile',
+  'PyFunc',
+  'PyFuncStateless',
+  'EagerPyFunc',
+  'MatchingFiles',
+  'Save',
+  'SaveSlices',
+  'SaveV2',
+  'Restore',
+  'RestoreSlice',
+  'RestoreV2',
+  'MergeV2Checkpoints',
+  'ShardedFilespec',
+  'WholeFileReader',
+  'WholeFileReaderV2',
+  'TextLineReader',
+  'TextLineReaderV2',
+  'TFRecordReader',
+  'TFRecordReaderV2',
+  'FixedLengthRecordReader',
+  'FixedLengthRecordReaderV2',
+  'TextLineDataset',
+  'TFRecordDataset',
+  'FixedLengthRecordDataset',
+  'MatchingFilesDataset',
+  'CacheDataset',
+  'SaveDataset',
+  'LoadDataset',
+  'PrintV2Stream',
+  'CreateSummaryFileWriter',
+  'CreateSummaryDbWriter',
+  'DebugIdentity',
+  'DebugIdentityV2',
+  'DebugGradientIdentity',
+  'LoadLibrary',
+  'InitializeTableFromTextFile',
+  'InitializeTableFromTextFileV2',
+])
+
+/** Whether the op is refused with PERMISSION_DENIED. */
+export function isRefusedOp(op: string): boolean {
+  return refused.has(op)
+}

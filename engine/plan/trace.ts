@@ -1,0 +1,521 @@
+// Walks a pruned graph and asks every op to lower itself, from symbolic values to symbolic values.
+// Functions are walked in place. Where an op needs what only a run can tell, the walk stops with a
+// Need, can be copied, and goes on with the answer.
+import {
+  type Body,
+  type Edge,
+  type Graph,
+  type GraphFunction,
+  type GraphNode,
+  runningOrder,
+  type TensorName,
+} from '../../graph/index.ts'
+import {
+  elementCountOf,
+  Refusal,
+  type Shape,
+  type Tensor,
+  type TensorType,
+} from '../../tensor/index.ts'
+import {
+  Attributes,
+  type Bindings,
+  type Call,
+  type Compute,
+  countOf,
+  definitionOf,
+  type HostStep,
+  isRefusedOp,
+  type Lowered,
+  type Source,
+  type TensorValue,
+  type Value,
+  type Variable,
+} from '../ops/index.ts'
+import type { Splats } from './kernel.ts'
+import { emptyTensor, NodeLowering } from './lowering.ts'
+import { type Answer, type Need, Suspension } from './need.ts'
+
+/** What is traced: one signature of calls. */
+export interface TraceRequest {
+  readonly graph: Graph
+  /** Text that tells this graph's state from that of others. */
+  readonly stateScope: string
+  readonly fetches: readonly TensorName[]
+  /** Places of nodes to run without fetching. */
+  readonly targets: readonly number[]
+  /** Types of the feeds by tensor name (`w:0`). */
+  readonly feeds: ReadonlyMap<string, TensorType>
+  readonly container: string
+  /** Types of the variables' values by {@link variableKey}; undefined: uninitialized. */
+  readonly variables: ReadonlyMap<string, TensorType | undefined>
+}
+
+/** What is shared by all traces of an engine. */
+export interface TraceTools {
+  readonly splats: Splats
+  /** Constants of graphs, decoded once. */
+  readonly constants: WeakMap<object, Tensor>
+}
+
+/** A variable's state at some point of the walk. */
+export interface VariableState {
+  readonly variable: Variable
+  readonly value: TensorValue | undefined
+  readonly assigned: boolean
+}
+
+/** What a finished walk gives. */
+export interface Traced {
+  readonly fetches: readonly TensorValue[]
+  readonly assigned: readonly VariableState[]
+  /** Steps that run whether or not anything needs them. */
+  readonly steps: readonly HostStep[]
+  /** Computes that can fail and whose checks count whether or not anything needs them. */
+  readonly checked: readonly Compute[]
+}
+
+/** Key of a variable in {@link TraceRequest.variables}. */
+export function variableKey(container: string, name: string): string {
+  return `${container}\u0000${name}`
+}
+
+interface Frame {
+  readonly body: Body
+  /** Prefix of the nodes' names in messages and keys. */
+  readonly path: string
+  readonly bindings: Bindings
+  readonly device: string
+  readonly order: readonly number[]
+  readonly outputs: readonly Edge[]
+  next: number
+  readonly values: Map<number, readonly Value[]>
+  readonly dead: Set<number>
+  /** In the calling frame: what becomes of this frame's results. */
+  readonly resume: Call['resume'] | undefined
+}
+
+/** Functions may be nested this deep; more is a recursion. */
+const maxDepth = 64
+
+/** Nodes that one trace may walk, loops unrolled; more is refused rather than never ending. */
+const maxNodes = 4_000_000
+
+export class Trace {
+  readonly request: TraceRequest
+  readonly tools: TraceTools
+  readonly variables: Map<string, VariableState>
+  /** Contents seen by answered needs. */
+  readonly contents: Map<Source, Tensor>
+  readonly steps: HostStep[]
+  readonly checked: Compute[]
+  readonly #feeds: Map<string, TensorValue>
+  #frames: Frame[]
+  #results: readonly Value[] | undefined
+  /** Results of a call whose continuation has still to run. */
+  #pending: { readonly resume: Call['resume']; readonly outputs: readonly Value[] } | undefined
+  /** Steps answered for the node at hand, in order. */
+  #answers: { readonly step: HostStep; readonly shapes: readonly Shape[] }[] = []
+  #nextId = 0
+  #walked = 0
+
+  constructor(request: TraceRequest, tools: TraceTools, from?: Trace) {
+    this.request = request
+    this.tools = tools
+    this.variables = new Map(from?.variables)
+    this.contents = new Map(from?.contents)
+    this.steps = [...(from?.steps ?? [])]
+    this.checked = [...(from?.checked ?? [])]
+    this.#feeds = new Map(from === undefined ? undefined : from.#feeds)
+    this.#frames = from === undefined ? [this.#rootFrame()] : from.#frames.map(copyFrame)
+    if (from === undefined) return
+    this.#pending = from.#pending
+    this.#answers = [...from.#answers]
+    this.#nextId = from.#nextId
+    this.#walked = from.#walked
+  }
+
+  #rootFrame(): Frame {
+    const { graph, fetches, targets, feeds } = this.request
+    const edges = fetches.map(({ node, index }): Edge => {
+      return { node: graph.byName.get(node) as number, port: '', index }
+    })
+    const isFed = (node: number, index: number): boolean =>
+      feeds.size > 0 && feeds.has(`${graph.nodes[node].name}:${index}`)
+    const wanted = edges.filter((edge) => !isFed(edge.node, edge.index)).map((edge) => edge.node)
+    return {
+      body: graph,
+      path: '',
+      bindings: new Map(),
+      device: '',
+      order: runningOrder(graph, [...wanted, ...targets], isFed),
+      outputs: edges,
+      next: 0,
+      values: new Map(),
+      dead: new Set(),
+      resume: undefined,
+    }
+  }
+
+  /** A copy that goes its own way from here. */
+  fork(): Trace {
+    return new Trace(this.request, this.tools, this)
+  }
+
+  /** Takes the answer to the need that {@link Trace.advance} stopped with. */
+  answer(need: Need, answer: Answer): void {
+    if (need.kind === 'content' && answer.kind === 'content') {
+      if (need.value.kind === 'array') this.contents.set(need.value.source, answer.tensor)
+    } else if (need.kind === 'step' && answer.kind === 'step') {
+      this.#answers.push({ step: need.step, shapes: answer.shapes })
+    } else {
+      throw new Error('the answer is of another kind than the need')
+    }
+  }
+
+  nextId(): number {
+    return this.#nextId++
+  }
+
+  /** Walks on, to the end (its results) or to a need. */
+  advance(): Need | Traced {
+    try {
+      for (;;) {
+        const frame = this.#frames[this.#frames.length - 1]
+        if (this.#pending === undefined && frame.next === frame.order.length) {
+          this.#leave(frame)
+          if (this.#frames.length === 0) return this.#traced()
+        } else {
+          this.#walkNode(frame)
+        }
+      }
+    } catch (error) {
+      if (error instanceof Suspension) return error.need
+      throw error
+    }
+  }
+
+  #walkNode(frame: Frame): void {
+    const place = frame.order[frame.next]
+    const node = frame.body.nodes[place]
+    if (++this.#walked > maxNodes) {
+      throw new Refusal(
+        'RESOURCE_EXHAUSTED',
+        'run/too-long',
+        `The run takes more than ${maxNodes} operations once its loops are unrolled.`,
+      )
+    }
+    let lowered: Lowered
+    try {
+      lowered =
+        this.#pending === undefined
+          ? this.#lower(frame, place)
+          : this.#pending.resume(this.#pending.outputs)
+    } catch (error) {
+      throw nameNode(error, frame.path, node)
+    }
+    this.#pending = undefined
+    this.#answers = []
+    if ('kind' in lowered) this.#enter(frame, node, lowered)
+    else {
+      frame.values.set(place, lowered)
+      frame.next++
+    }
+  }
+
+  #lower(frame: Frame, place: number): Lowered {
+    const node = frame.body.nodes[place]
+    const already = frame.values.get(place)
+    if (node.op === '_Arg' && already !== undefined) return already
+    const direct = this.request.graph.functions.get(node.op)
+    const definition = definitionOf(node.op)
+    if (definition === undefined && direct === undefined) throw unknownOp(node, frame.path)
+    const inputs = node.inputs.map((edge) => this.#valueOf(frame, edge))
+    const isDead =
+      (node.op !== 'Merge' && node.op !== 'RefMerge' && inputs.some(isDeadValue)) ||
+      node.controls.some((control) => frame.dead.has(control))
+    if (isDead) {
+      frame.dead.add(place)
+      return new Array<Value>(this.#outputCount(node, frame)).fill({
+        kind: 'dead',
+        dtype: 'float32',
+      })
+    }
+    if (definition === undefined) {
+      return {
+        kind: 'call',
+        function: { name: node.op, bindings: node.attributes },
+        inputs,
+        resume: (outputs) => outputs,
+      }
+    }
+    const attributes = new Attributes(node, definition.attributes, frame.bindings)
+    const lowering = new NodeLowering({
+      trace: this,
+      node,
+      path: frame.path,
+      definition,
+      attributes,
+      raw: inputs,
+      device: node.device === '' ? frame.device : node.device,
+      answers: this.#answers,
+    })
+    return definition.lower(lowering)
+  }
+
+  #valueOf(frame: Frame, edge: Edge): Value {
+    if (frame.path === '') {
+      const name = `${frame.body.nodes[edge.node].name}:${edge.index}`
+      const type = this.request.feeds.get(name)
+      if (type !== undefined) return this.#fed(name, type)
+    }
+    const values = frame.values.get(edge.node)
+    const producer = frame.body.nodes[edge.node]
+    const index = edge.index + (edge.port === '' ? 0 : this.#portOffset(producer, edge.port, frame))
+    const value = values?.[index]
+    if (value === undefined) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'graph/port',
+        `Node "${frame.path}${producer.name}" (op ${producer.op}) has no output ${index}; it has ${values?.length ?? 0}.`,
+        { names: { node: `${frame.path}${producer.name}`, output: index } },
+      )
+    }
+    return value
+  }
+
+  #fed(name: string, { dtype, shape }: TensorType): TensorValue {
+    let value = this.#feeds.get(name)
+    if (value === undefined) {
+      value = arrayOf({ kind: 'feed', name, dtype, shape })
+      this.#feeds.set(name, value)
+    }
+    return value
+  }
+
+  /** First output of a named output list. */
+  #portOffset(node: GraphNode, port: string, frame: Frame): number {
+    const called = this.request.graph.functions.get(node.op)
+    if (called !== undefined) {
+      const place = called.outputs.findIndex((output) => output.name === port)
+      if (place >= 0) return place
+    }
+    const definition = definitionOf(node.op)
+    let offset = 0
+    if (definition !== undefined) {
+      const attributes = new Attributes(node, definition.attributes, frame.bindings)
+      for (const output of definition.outputs) {
+        if (output.name === port) return offset
+        offset += countOf(output, attributes)
+      }
+    }
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'graph/port',
+      `Node "${frame.path}${node.name}" (op ${node.op}) has no output named "${port}".`,
+      { names: { node: `${frame.path}${node.name}`, output: port } },
+    )
+  }
+
+  #outputCount(node: GraphNode, frame: Frame): number {
+    const called = this.request.graph.functions.get(node.op)
+    if (called !== undefined) return called.outputs.length
+    const definition = definitionOf(node.op)
+    if (definition === undefined) return 0
+    const attributes = new Attributes(node, definition.attributes, frame.bindings)
+    return definition.outputs.reduce((sum, output) => sum + countOf(output, attributes), 0)
+  }
+
+  #enter(caller: Frame, node: GraphNode, call: Call): void {
+    const { name, bindings } = call.function
+    const callee = this.request.graph.functions.get(name)
+    const path = `${caller.path}${node.name}/`
+    if (callee === undefined) {
+      throw new Refusal(
+        'NOT_FOUND',
+        'graph/function',
+        `Function "${name}" is not defined in the graph's library; node "${caller.path}${node.name}" calls it.`,
+        { names: { function: name, node: `${caller.path}${node.name}` } },
+      )
+    }
+    if (this.#frames.length >= maxDepth) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'graph/recursion',
+        `Function "${name}" is called more than ${maxDepth} calls deep; functions must not call themselves.`,
+        { names: { function: name } },
+      )
+    }
+    if (call.inputs.length !== callee.inputs.length) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'graph/function',
+        `Function "${name}" takes ${callee.inputs.length} arguments; node "${caller.path}${node.name}" gives ${call.inputs.length}.`,
+        { names: { function: name, node: `${caller.path}${node.name}` } },
+      )
+    }
+    this.#frames.push({
+      body: callee,
+      path,
+      bindings,
+      device: node.device === '' ? caller.device : node.device,
+      order: functionOrder(callee),
+      outputs: callee.outputs.map((output) => output.source),
+      next: 0,
+      values: new Map(call.inputs.map((input, place) => [place, [input]])),
+      dead: new Set(),
+      resume: call.resume,
+    })
+  }
+
+  #leave(frame: Frame): void {
+    const outputs = frame.outputs.map((edge) => this.#valueOf(frame, edge))
+    this.#frames.pop()
+    if (frame.resume === undefined) this.#results = outputs
+    else this.#pending = { resume: frame.resume, outputs }
+  }
+
+  #traced(): Traced {
+    const { fetches } = this.request
+    const values = (this.#results ?? []).map((value, place): TensorValue => {
+      const name = `${fetches[place].node}:${fetches[place].index}`
+      if (value.kind === 'reference') return this.readVariable(value.variable)
+      if (value.kind === 'known' || value.kind === 'array') return this.resolved(value)
+      if (value.kind === 'dead') {
+        throw new Refusal(
+          'INVALID_ARGUMENT',
+          'run/dead-fetch',
+          `Retval[${place}] does not have value: "${name}" is in a branch that was not taken.`,
+          { names: { tensor: name } },
+        )
+      }
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'run/fetch-type',
+        `"${name}" is of type ${value.dtype}, which cannot be fetched.`,
+        { names: { tensor: name } },
+      )
+    })
+    return {
+      fetches: values,
+      assigned: [...this.variables.values()].filter((state) => state.assigned),
+      steps: this.steps,
+      checked: this.checked,
+    }
+  }
+
+  /** The value, known if its content was seen. */
+  resolved(value: TensorValue): TensorValue {
+    if (value.kind === 'known') return value
+    const tensor = this.contents.get(value.source)
+    if (tensor === undefined) return value
+    return {
+      kind: 'known',
+      dtype: value.dtype,
+      shape: value.shape,
+      tensor: { ...tensor, shape: value.shape },
+    }
+  }
+
+  /** State of a variable, made from the run's bindings where it is new here. */
+  stateOf(variable: Variable): VariableState {
+    const key = variableKey(variable.container, variable.name)
+    let state = this.variables.get(key)
+    if (state === undefined) {
+      const type = this.request.variables.get(key)
+      state = { variable, value: this.#initialValue(variable, type), assigned: false }
+      this.variables.set(key, state)
+    }
+    return state
+  }
+
+  #initialValue(variable: Variable, type: TensorType | undefined): TensorValue | undefined {
+    if (type === undefined) return undefined
+    if (type.dtype !== variable.dtype) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'variable/type',
+        `Variable "${variable.name}" holds ${type.dtype}; node "${variable.node}" declares ${variable.dtype}.`,
+        { names: { variable: variable.name, node: variable.node } },
+      )
+    }
+    return arrayOf({ kind: 'variable', variable, dtype: type.dtype, shape: type.shape })
+  }
+
+  setState(state: VariableState): void {
+    const { container, name } = state.variable
+    this.variables.set(variableKey(container, name), state)
+  }
+
+  /** Current value of a variable; refuses one that has none, in TensorFlow's words. */
+  readVariable(variable: Variable): TensorValue {
+    const { value } = this.stateOf(variable)
+    if (value !== undefined) return this.resolved(value)
+    const { name, container } = variable
+    const message = variable.reference
+      ? `Attempting to use uninitialized value ${name}`
+      : `Error while reading resource variable ${name} from Container: ${container === '' ? 'localhost' : container}. This could mean that the variable was uninitialized. Not found: Resource ${container === '' ? 'localhost' : container}/${name}/N10tensorflow3VarE does not exist.`
+    throw new Refusal('FAILED_PRECONDITION', 'variable/uninitialized', message, {
+      names: { variable: name },
+      fix: 'Run its initializer, assign it a value, or restore a checkpoint.',
+    })
+  }
+}
+
+function copyFrame(frame: Frame): Frame {
+  return { ...frame, values: new Map(frame.values), dead: new Set(frame.dead) }
+}
+
+/** The whole of a source; known where it has no elements. */
+function arrayOf(source: Source): TensorValue {
+  const { dtype, shape } = source
+  if (elementCountOf(shape) > 0) return { kind: 'array', dtype, shape, source }
+  return { kind: 'known', dtype, shape, tensor: emptyTensor(dtype, shape) }
+}
+
+function isDeadValue(value: Value): boolean {
+  return value.kind === 'dead'
+}
+
+/** Everything of a function that its results and control results need, and its nodes with effects. */
+export function functionOrder(callee: GraphFunction): number[] {
+  const wanted = new Set([
+    ...callee.inputs.keys(),
+    ...callee.outputs.map((output) => output.source.node),
+    ...callee.controlOutputs,
+  ])
+  for (const [place, node] of callee.nodes.entries()) {
+    if (definitionOf(node.op)?.always === true) wanted.add(place)
+  }
+  return runningOrder(callee, [...wanted])
+}
+
+/** The refusal of an op that no definition covers. */
+export function unknownOp(node: GraphNode, path: string): Refusal {
+  const names = { op: node.op, node: `${path}${node.name}` }
+  if (isRefusedOp(node.op)) {
+    return new Refusal(
+      'PERMISSION_DENIED',
+      'op/not-allowed',
+      `Op ${node.op} of node "${names.node}" touches the host and is never run here.`,
+      { names },
+    )
+  }
+  return new Refusal(
+    'UNIMPLEMENTED',
+    'op/unknown',
+    `Op ${node.op} of node "${names.node}" is not implemented.`,
+    { names },
+  )
+}
+
+/** A Refusal with the node named, if it names none. */
+function nameNode(error: unknown, path: string, node: GraphNode): unknown {
+  if (!(error instanceof Refusal) || 'node' in error.names) return error
+  const name = `${path}${node.name}`
+  return new Refusal(error.code, error.reason, `${error.message} [node "${name}", op ${node.op}]`, {
+    names: { ...error.names, node: name, op: node.op },
+    ...(error.fix === undefined ? {} : { fix: error.fix }),
+    cause: error,
+  })
+}

@@ -1,0 +1,22 @@
+// Graphs: what a GraphDef says, verified; names; which nodes a run needs and in which order.
+export {
+  type AttributeValue,
+  type Body,
+  type Edge,
+  type FunctionValue,
+  type Graph,
+  type GraphFunction,
+  type GraphNode,
+  shapeOfProto,
+} from './graph.ts'
+export {
+  formatTensorName,
+  type InputName,
+  isNodeName,
+  parseInputName,
+  parseTensorName,
+  shorten,
+  type TensorName,
+} from './name.ts'
+export { findCycle, isBackEdge, runningOrder } from './order.ts'
+export { graphOf } from './verify.ts'
