@@ -329,10 +329,14 @@ export class CatalogueReader {
   inlineContent(
     valueId: ValueId,
   ): { readonly bytes: Uint8Array; readonly crc32c: number } | undefined {
-    return this.#connection.get(
+    const row = this.#connection.get<{ bytes: Uint8Array; crc32c: number }>(
       'SELECT bytes, crc32c FROM inline_content WHERE value_id = ?',
       valueId,
     )
+    if (row === undefined) return undefined
+    // A plain view: what SQLite gives is a Buffer, whose slice() shares memory.
+    const { buffer, byteOffset, byteLength } = row.bytes
+    return { bytes: new Uint8Array(buffer, byteOffset, byteLength), crc32c: row.crc32c }
   }
 
   /** The chunks of a value in order; none for an inline one. */

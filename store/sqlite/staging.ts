@@ -107,11 +107,13 @@ export class SqliteStaging implements Staging {
   readonly #adding = new Set<Promise<unknown>>()
   #state: 'open' | 'sealed' | 'ended' = 'open'
   #sealed: Promise<SealedStaging> | undefined
-  #committing: Promise<unknown> = Promise.resolve()
+  /** Commits on their way; each promise settles without an error. */
+  readonly #committing = new Set<Promise<void>>()
   #failure: unknown
   #newByteLength = 0
   #lastSlot = 0
   #isOutcomeUnknown = false
+  #isCommitted = false
 
   constructor(host: StagingHost) {
     this.#host = host
@@ -129,14 +131,14 @@ export class SqliteStaging implements Staging {
   }
 
   async discard(): Promise<void> {
-    await this.#committing
+    while (this.#committing.size > 0) await Promise.all(this.#committing)
     await this.#end(!this.#isOutcomeUnknown)
   }
 
   /** What a token stands for. */
   content(token: number): StagedContent {
     const content = this.#contents.get(token)
-    if (content === undefined || this.#state === 'ended') throw closed()
+    if (content === undefined || this.#isCommitted || this.#state === 'ended') throw closed()
     return content
   }
 
@@ -160,14 +162,21 @@ export class SqliteStaging implements Staging {
 
   /** Tells of a commit that uses it: `discard` waits for that, and its success ends the staging. */
   usedBy(commit: Promise<unknown>): void {
-    this.#committing = commit.then(
-      () => this.#end(false),
+    const settled = commit.then(
+      () => {
+        this.#isCommitted = true
+      },
       (error) => {
         // The commit may yet turn out to be in the log: then its packs must be there.
         const isRefused = error instanceof Refusal && error.code !== 'UNAVAILABLE'
         if (!isRefused) this.#isOutcomeUnknown = true
       },
     )
+    const done = settled.then(() => {
+      this.#committing.delete(done)
+      if (this.#isCommitted && this.#committing.size === 0) void this.#end(false)
+    })
+    this.#committing.add(done)
   }
 
   async #seal(): Promise<SealedStaging> {
