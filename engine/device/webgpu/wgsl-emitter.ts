@@ -12,6 +12,7 @@ import {
   visit,
 } from '../../ir/index.ts'
 import { AxisSets } from '../../tile/axes.ts'
+import { mustKeep } from './wgsl-keep.ts'
 import { operandTypeOf, rowText } from './wgsl-lower.ts'
 import { constantText, loadedText, narrowedText } from './wgsl-types.ts'
 
@@ -145,7 +146,10 @@ export class Emitter {
       case 'load':
         return this.#name(node, loadedText(node.dtype, this.#elementText(node, lane)))
       case 'apply': {
-        const operands = node.operands.map((operand) => this.valueOf(operand, lane))
+        const operands = node.operands.map((operand) => {
+          const value = this.valueOf(operand, lane)
+          return mustKeep(node, operand) ? `keep(${value})` : value
+        })
         const text = rowText(rowOf(node.row), operandTypeOf(node), operands)
         assert(text !== undefined, `${node.row} was not expanded`)
         return this.#name(node, narrowedText(node.dtype, text))

@@ -88,9 +88,21 @@ function decimalOf(number: number): string {
   return /[.e]/.test(text) ? text : `${text}.0`
 }
 
+/**
+ * First statement of `main`: a zero that no compiler can know. Every dispatch has one workgroup along
+ * the third axis.
+ */
+export const unknownZeroText = 'unknown_zero = group.z;'
+
 /** Declarations that texts of this file lean on; those that the module uses are added to it. */
 const declarations: readonly (readonly [string, string])[] = [
-  ['unknown_zero', 'var<private> unknown_zero: u32 = 0u;'],
+  ['unknown_zero', 'var<private> unknown_zero: u32;'],
+  [
+    'keep(',
+    `fn keep(value: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(value) ^ unknown_zero);
+}`,
+  ],
   [
     'float16_of_bits',
     `fn float16_of_bits(half: u32) -> f32 {
@@ -158,4 +170,9 @@ export function declarationsFor(text: string): readonly string[] {
     seen += declaration
   }
   return used
+}
+
+/** Whether a module's text needs {@link unknownZeroText}, itself or by a declaration that it uses. */
+export function usesUnknownZero(text: string): boolean {
+  return declarationsFor(text).some((declaration) => declaration.includes('unknown_zero'))
 }

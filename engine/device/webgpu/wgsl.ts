@@ -25,7 +25,13 @@ import {
   mergeText,
   takeText,
 } from './wgsl-reduction.ts'
-import { declarationsFor, storedText, storedTypeOf } from './wgsl-types.ts'
+import {
+  declarationsFor,
+  storedText,
+  storedTypeOf,
+  unknownZeroText,
+  usesUnknownZero,
+} from './wgsl-types.ts'
 
 /** What the module leaves to the device: its number. */
 export type NumberlessProgram = Omit<Program, 'id'>
@@ -104,9 +110,14 @@ function layoutOf(kernel: Kernel): Layout {
   return { bindings, inputs, outputs }
 }
 
-const header = (size: number): string =>
-  `@compute @workgroup_size(${size})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {`
+/** The entry point around its statements. */
+function mainText(size: number, lines: readonly string[]): string {
+  const start = usesUnknownZero(lines.join('\n')) ? [unknownZeroText] : []
+  return `@compute @workgroup_size(${size})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+${indent([...start, ...lines])}
+}`
+}
 
 /** One invocation for each output, or for each tile of outputs; reductions in order. */
 function invocationBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout: Layout): string {
@@ -143,7 +154,7 @@ function invocationBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout
     ...emitter.after,
     ...stores,
   ]
-  return `${header(tiling.workgroupSize)}\n${indent(lines)}\n}`
+  return mainText(tiling.workgroupSize, lines)
 }
 
 /** One workgroup for each output: its invocations stride over the row and combine in shared memory. */
@@ -209,7 +220,7 @@ function workgroupBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout:
     indent([...emitter.after, ...stores]),
     '}',
   ]
-  return `${shared.join('\n')}\n${header(size)}\n${indent(lines)}\n}`
+  return [...shared, mainText(size, lines)].join('\n')
 }
 
 /** The reduction's loops around what each level prints. */

@@ -1,7 +1,7 @@
 // Every form of kernel that the WebGPU device prints gives the reference device's bits.
 import t from 'tap'
 import { referenceDevice } from '../../../../engine/device/reference/index.ts'
-import type { Kernel, ScalarType } from '../../../../engine/ir/index.ts'
+import type { Expression, Kernel, ScalarType } from '../../../../engine/ir/index.ts'
 import { chooseWebgpuTiling, type WebgpuTiling } from '../../../../engine/tile/webgpu.ts'
 import { runKernel, softwareDevice } from './device.ts'
 import {
@@ -132,6 +132,24 @@ t.test('forms', async (t) => {
   })
 
   forced = {}
+  await t.test('no compiler undoes a rounding', async (t) => {
+    const exact = (value: number) => ({ kind: 'constant', dtype: 'float32', value }) as const
+    const values = bytesOf(Float32Array.of(0.001, 0.1, 3, 1e-8, 0.3, 7, 1 / 3))
+    const others = bytesOf(Float32Array.of(3.3, 0.7, 1e-3, 5, 1e9, 0.1, 3))
+    const plusOne = (a: Expression) => apply('add', [a, exact(1)])
+    const cases: Record<string, (a: Expression, b: Expression) => Expression> = {
+      '(a + 1) - 1': (a, _b) => apply('sub', [plusOne(a), exact(1)]),
+      '(a + b) - a': (a, b) => apply('sub', [apply('add', [a, b]), a]),
+      'a - (a - b)': (a, b) => apply('sub', [a, apply('sub', [a, b])]),
+      '(a x 3.3) x 0.7': (a, _b) => apply('mul', [apply('mul', [a, exact(3.3)]), exact(0.7)]),
+      'a x b + a x 3.3': (a, b) =>
+        apply('add', [apply('mul', [a, b]), apply('mul', [a, exact(3.3)])]),
+    }
+    for (const [name, value] of Object.entries(cases)) {
+      await compare(t, mapKernel('float32', 7, 2, value), [values, others], name)
+    }
+  })
+
   await t.test('infinities, NaN and signed zeros come through constants', async (t) => {
     const kernel = (value: number): Kernel =>
       mapKernel('float32', 2, 1, (x) =>

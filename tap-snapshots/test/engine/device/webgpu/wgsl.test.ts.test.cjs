@@ -95,11 +95,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 exports[`test/engine/device/webgpu/wgsl.test.ts > TAP > an argmax by workgroups > must match snapshot 1`] = `
 @group(0) @binding(0) var<storage, read> in0: array<f32>;
 @group(0) @binding(1) var<storage, read_write> out0: array<i32>;
-var<private> unknown_zero: u32 = 0u;
+var<private> unknown_zero: u32;
 var<workgroup> shared0: array<f32, 256>;
 var<workgroup> shared_at0: array<i32, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  unknown_zero = group.z;
   let flat = group.y * 3u + group.x;
   if (flat >= 3u) { return; }
   let i0 = i32(flat);
@@ -135,7 +136,7 @@ exports[`test/engine/device/webgpu/wgsl.test.ts > TAP > halves are computed as f
 @group(0) @binding(0) var<storage, read> in0: array<u32>;
 @group(0) @binding(1) var<storage, read> in1: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out0: array<u32>;
-var<private> unknown_zero: u32 = 0u;
+var<private> unknown_zero: u32;
 fn float16_of_bits(half: u32) -> f32 {
   let sign = (half & 0x8000u) << 16u;
   let exponent = (half >> 10u) & 0x1fu;
@@ -175,6 +176,7 @@ fn to_float16(value: f32) -> f32 {
 }
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  unknown_zero = group.z;
   let flat = (group.y * 1u + group.x) * 64u + local;
   if (flat >= 10u) { return; }
   let i0 = i32(flat);
