@@ -14,7 +14,7 @@
 // 3. Everything else: an invocation for each output (or for each element, without a reduction).
 import type { DeviceFacts } from '../device/device.ts'
 import { type Kernel, visit } from '../ir/index.ts'
-import { AxisSets } from './axes.ts'
+import { type Analysis, dependenceOf } from './access.ts'
 
 /** Outputs of one invocation along a parallel loop, and invocations of a workgroup along it. */
 export interface AxisTile {
@@ -86,12 +86,12 @@ function productTileOf(kernel: Kernel, outputs: number, limit: number): readonly
  * first alone and another that depends on the second alone: the innermost such pair.
  */
 export function productAxesOf(kernel: Kernel): readonly [number, number] | undefined {
-  const sets = new AxisSets()
+  const analysis: Analysis = new Map()
   const loads: number[] = []
   const bodies = kernel.reductions.map(({ body }) => body)
   if (bodies.length === 0) return undefined
   visit(bodies, (node) => {
-    if (node.kind === 'load') loads.push(sets.of(node))
+    if (node.kind === 'load') loads.push(dependenceOf(analysis, node).axes)
   })
   const has = (set: number, axis: number): boolean => (set & (1 << axis)) !== 0
   for (let inner = kernel.loops.length - 1; inner > 0; inner--) {

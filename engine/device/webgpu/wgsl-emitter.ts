@@ -11,7 +11,7 @@ import {
   rowOf,
   visit,
 } from '../../ir/index.ts'
-import { AxisSets } from '../../tile/axes.ts'
+import { type Analysis, dependenceOf } from '../../tile/access.ts'
 import { mustKeep } from './wgsl-keep.ts'
 import { operandTypeOf, rowText } from './wgsl-lower.ts'
 import { constantText, loadedText, narrowedText } from './wgsl-types.ts'
@@ -39,10 +39,8 @@ export class Emitter {
   readonly after: string[] = []
   readonly #kernel: Kernel
   readonly #scopes: Scopes
-  readonly #sets = new AxisSets()
+  readonly #analysis: Analysis = new Map()
   readonly #names = new Map<Expression, Map<number, string>>()
-  readonly #dataPositions = new Map<Expression, boolean>()
-  readonly #accumulating = new Map<Expression, boolean>()
   #looping = true
   #count = 0
 
@@ -66,7 +64,7 @@ export class Emitter {
 
   /** Scope of an expression while in the loops: 0, or the number of the innermost loop it needs. */
   levelOf(expression: Expression): number {
-    const reducedSet = this.#sets.of(expression) >>> this.#kernel.loops.length
+    const reducedSet = dependenceOf(this.#analysis, expression).axes >>> this.#kernel.loops.length
     if (reducedSet === 0) return 0
     return this.#scopes.flatLoop ? 1 : 32 - Math.clz32(reducedSet)
   }
@@ -100,14 +98,7 @@ export class Emitter {
 
   /** Whether a position is read from memory, so that only a check says where it lies. */
   dependsOnLoads(position: Expression): boolean {
-    const known = this.#dataPositions.get(position)
-    if (known !== undefined) return known
-    let found = false
-    visit(position, (node) => {
-      found ||= node.kind === 'load'
-    })
-    this.#dataPositions.set(position, found)
-    return found
+    return dependenceOf(this.#analysis, position).data
   }
 
   #nameOf(node: Expression, lane: Lane): string | undefined {
@@ -117,22 +108,12 @@ export class Emitter {
   /** Places of the tile at which the node has the same value share a key. */
   #laneKey(node: Expression, lane: Lane): number {
     if (this.#scopes.tile.length === 0) return 0
-    const set = this.#usesAccumulator(node) ? -1 : this.#sets.of(node)
+    const { axes, reduced } = dependenceOf(this.#analysis, node)
+    const set = reduced ? -1 : axes
     return this.#scopes.tile.reduce(
       (key, { axis, outputs }, place) => key * outputs + (set & (1 << axis) ? lane[place] : 0),
       0,
     )
-  }
-
-  #usesAccumulator(node: Expression): boolean {
-    const known = this.#accumulating.get(node)
-    if (known !== undefined) return known
-    let found = false
-    visit(node, (one) => {
-      found ||= one.kind === 'accumulator'
-    })
-    this.#accumulating.set(node, found)
-    return found
   }
 
   #print(node: Expression, lane: Lane): string {
