@@ -90,7 +90,7 @@ function lgammaOf(build: ExpressionBuilder, dtype: ScalarType, x: Expression): E
   const positive = lgammaOfPositive(build, dtype, magnitude)
   const sine = f.apply('abs', sineOfTurns(build, dtype, x))
   // So close to 0 that lgamma(x) is -ln|x|, and the products below would underflow.
-  const isTiny = f.less(magnitude, 2 ** -30)
+  const isTiny = f.less(magnitude, widthOf(dtype, 2 ** -30, 2 ** -60))
   const factor = f.select(isTiny, magnitude, f.div(f.mul(magnitude, sine), Math.PI))
   const logarithm = f.apply('neg', logOf(build, dtype, factor))
   const reflected = f.sub(logarithm, f.select(isTiny, 0, positive))
@@ -129,8 +129,8 @@ function digammaOf(build: ExpressionBuilder, dtype: ScalarType, x: Expression): 
 
 /** Rows of special functions. lgamma and digamma are judged from 1 on: near their zeros by absolute error. */
 export const special: readonly Row[] = [
-  floatRow('erf', erf, 4, erfOf),
-  floatRow('erfc', erfc, 6, erfcOf),
+  floatRow('erf', erf, 8, erfOf),
+  floatRow('erfc', erfc, 10, erfcOf),
   { ...floatRow('lgamma', lgamma, 16, lgammaOf), judgedFrom: 1 },
   { ...floatRow('digamma', digamma, 16, digammaOf), judgedFrom: 1 },
 ]
