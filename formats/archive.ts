@@ -33,7 +33,7 @@ export function tooLarge(message: string): Refusal {
  * The key of a member: its name without leading `./`. Refuses (`archive/bad-name`) names that are
  * empty, absolute, climb (`..`), hold a backslash or NUL, or are longer than 4096 characters.
  */
-export function memberName(name: string): string {
+function memberName(name: string): string {
   const key = name.replace(/^(?:\.\/+)+/, '')
   const parts = key.split('/')
   const isPlain =

@@ -18,9 +18,9 @@ interface BlockHandle {
 }
 
 /** Bytes of the footer at the end of every table. */
-export const footerLength = 48
+const footerLength = 48
 /** Bytes after every block: a type and a checksum. */
-export const blockTrailerLength = 5
+const blockTrailerLength = 5
 /** The last eight bytes, as two little-endian words. */
 export const tableMagic = [0x8b80fb57, 0xdb477524] as const
 

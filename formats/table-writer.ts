@@ -60,7 +60,7 @@ function finishBlock(block: BlockBuilder, { crc32c }: ChecksumTools): Uint8Array
 }
 
 /** The shortest key at or above `start` and below `limit`. */
-export function shortestSeparator(start: Uint8Array, limit: Uint8Array): Uint8Array {
+function shortestSeparator(start: Uint8Array, limit: Uint8Array): Uint8Array {
   const most = Math.min(start.byteLength, limit.byteLength)
   let at = 0
   while (at < most && start[at] === limit[at]) at++
@@ -71,7 +71,7 @@ export function shortestSeparator(start: Uint8Array, limit: Uint8Array): Uint8Ar
 }
 
 /** A short key at or above `key`. */
-export function shortSuccessor(key: Uint8Array): Uint8Array {
+function shortSuccessor(key: Uint8Array): Uint8Array {
   const at = key.findIndex((byte) => byte !== 0xff)
   if (at === -1) return key
   const successor = key.slice(0, at + 1)

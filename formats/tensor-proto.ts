@@ -4,7 +4,6 @@
 import type { Draft, TensorProto } from '../proto/index.ts'
 import {
   byteLengthOf,
-  type DType,
   dtypeOfNumber,
   elementArrayOf,
   elementCountOf,
@@ -186,9 +185,4 @@ export function protoOfTensor(tensor: Tensor): Draft<'TensorProto'> {
   const tensor_shape = { dim: tensor.shape.map((size) => ({ size })) }
   if (tensor.dtype === 'string') return { dtype, tensor_shape, string_val: tensor.strings }
   return { dtype, tensor_shape, tensor_content: tensor.bytes }
-}
-
-/** The element type behind a number of TensorFlow's, references (number + 100) included. */
-export function baseDTypeOfNumber(number: number): DType | undefined {
-  return dtypeOfNumber(number > 100 ? number - 100 : number)
 }

@@ -326,7 +326,7 @@ export class WireWriter {
 }
 
 /** Bytes that `value` (a whole number from 0 to 2^53) takes as a varint. */
-export function varintLength(value: number): number {
+function varintLength(value: number): number {
   let length = 1
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 128)) length++
   return length
