@@ -44,7 +44,7 @@ function depthOf(path: string): number {
 /** The prefixes of all bundles in the set, shallowest first, in the set's order within a depth. */
 export function listPrefixes(files: FileSet): string[] {
   return files.names
-    .filter((name) => name.endsWith(indexSuffix) && !name.endsWith(`/${indexSuffix}`))
+    .filter((name) => /[^/]\.index$/.test(name))
     .map((name) => name.slice(0, -indexSuffix.length))
     .sort((a, b) => depthOf(a) - depthOf(b))
 }
