@@ -1,4 +1,4 @@
 // Runs graphs on values, on three devices.
 export type { Device, DeviceFacts, DeviceMemory } from './device/device.ts'
 export * from './engine.ts'
-export { type CoreOptions, createEngineInThread } from './host/index.ts'
+export { type CoreOptions, createEngine, createEngineInThread } from './host/index.ts'

@@ -1,0 +1,74 @@
+// Opens the devices that an engine was asked for, in the order in which its kernels try them.
+import { Refusal } from '../../tensor/index.ts'
+import type { Device } from '../device/device.ts'
+import { referenceDevice } from '../device/reference/index.ts'
+import { compileOptimizedAtOnce, wasmDevice } from '../device/wasm/index.ts'
+import { listAdapters, webgpuDevice } from '../device/webgpu/index.ts'
+import type { EngineOptions } from '../engine.ts'
+
+/** What of the engine's options concerns devices; it can cross to a worker. */
+export type DeviceOptions = Pick<
+  EngineOptions,
+  'device' | 'threads' | 'gpuEnvironment' | 'allowSoftwareGpu'
+>
+
+type Log = NonNullable<EngineOptions['log']>
+
+/**
+ * The devices of an engine, the default one first; the CPU is always among them. Refuses a device
+ * that does not exist (NOT_FOUND, `device/unknown`) and a GPU that is not there (UNAVAILABLE).
+ */
+export async function openDevices(options: DeviceOptions, log: Log): Promise<readonly Device[]> {
+  if (options.device === 'reference') return [referenceDevice()]
+  compileOptimizedAtOnce()
+  const cpu = await wasmDevice({ threads: options.threads, log })
+  try {
+    if (options.device === cpu.facts.name) return [cpu]
+    if (options.device === 'auto') return [...(await realGpus(options, log)), cpu]
+    if (/^\/device:GPU:\d+$/.test(options.device)) {
+      return [await openGpu(options.device, undefined, options, log), cpu]
+    }
+    throw new Refusal(
+      'NOT_FOUND',
+      'device/unknown',
+      `There is no device "${options.device}"; wanted auto, reference, /device:CPU:0 or /device:GPU:0.`,
+      { names: { device: options.device } },
+    )
+  } catch (error) {
+    await cpu.close()
+    throw error
+  }
+}
+
+/** Every adapter that is no software driver; none where WebGPU cannot be had at all. */
+async function realGpus(options: DeviceOptions, log: Log): Promise<readonly Device[]> {
+  const environment = options.gpuEnvironment ?? {}
+  try {
+    const adapters = await listAdapters({ environment, log: (line) => log('info', line) })
+    const real = adapters.filter((adapter) => !adapter.software)
+    const devices: Device[] = []
+    for (const index of real.keys()) {
+      const withoutSoftware = { ...options, allowSoftwareGpu: false }
+      devices.push(await openGpu(`/device:GPU:${index}`, index, withoutSoftware, log))
+    }
+    return devices
+  } catch (error) {
+    log('info', `no GPU is used: ${(error as Error).message}`)
+    return []
+  }
+}
+
+function openGpu(
+  name: string,
+  adapterIndex: number | undefined,
+  options: DeviceOptions,
+  log: Log,
+): Promise<Device> {
+  return webgpuDevice({
+    name,
+    ...(adapterIndex === undefined ? {} : { adapterIndex }),
+    environment: options.gpuEnvironment ?? {},
+    allowSoftware: options.allowSoftwareGpu ?? false,
+    log: (line) => log('info', line),
+  })
+}
