@@ -10,7 +10,7 @@ import {
   scalarOf,
 } from '../../ir/index.ts'
 import type { WordEmitter } from './narrow.ts'
-import { fitsLanes, localTypeOf, shapeOf } from './numeric.ts'
+import { localTypeOf, shapeOf } from './numeric.ts'
 
 /** One running value: its local and, for argmax and argmin, the local of its position. */
 export interface Running {
@@ -47,14 +47,6 @@ function endOf(dtype: ScalarType, end: 0 | 1): Scalar {
   if (dtype === 'int64') return end === 0 ? -(1n << 63n) : (1n << 63n) - 1n
   if (dtype === 'uint64') return end === 0 ? 0n : (1n << 64n) - 1n
   return limitsOf(dtype)[end]
-}
-
-/** Whether the reduction can run in so many lanes. */
-export function combinesInLanes({ combine, dtype }: Reduction, lanes: number): boolean {
-  if (!fitsLanes(dtype, lanes)) return false
-  if (lanes === 4) return true
-  if (isArg(combine)) return false
-  return dtype !== 'uint64' || combine === 'sum' || combine === 'product'
 }
 
 /** Name of the instruction that combines two values, or undefined where a comparison chooses. */
@@ -120,14 +112,15 @@ export function combineInto(
   out.emit('local.get', into.local)
   out.emit(betterOf(combine, dtype, lanes))
   if (tie && place !== undefined) {
+    const bits = lanes === 1 ? 'i32' : 'v128'
     out.emit('local.get', value)
     out.emit('local.get', into.local)
-    out.emit(`${localTypeOf(dtype)}.eq`)
+    out.emit(`${lanes === 1 ? localTypeOf(dtype) : shapeOf(dtype, lanes)}.eq`)
     out.emit('local.get', place)
     out.emit('local.get', into.place!)
-    out.emit('i32.lt_s')
-    out.emit('i32.and')
-    out.emit('i32.or')
+    out.emit(lanes === 1 ? 'i32.lt_s' : 'i32x4.lt_s')
+    out.emit(`${bits}.and`)
+    out.emit(`${bits}.or`)
   }
   out.emit('local.set', better)
   const take = (from: number, to: number) => {

@@ -3,6 +3,7 @@
 import { remake } from '../../ir/build.ts'
 import type { Apply, Expression } from '../../ir/expression.ts'
 import type { Kernel } from '../../ir/kernel.ts'
+import { rangeOf } from '../../ir/range.ts'
 import type { ExpressionBuilder, WasmInstructions } from '../../ir/row.ts'
 import { rowOf } from '../../ir/rows.ts'
 import { wasmTypeOf } from '../../ir/scalar.ts'
@@ -20,6 +21,15 @@ export function operandTypeOf(node: Apply): Expression['dtype'] {
 /** The instructions of a node, where it has them. */
 export function instructionsOf(node: Apply): WasmInstructions | undefined {
   return rowOf(node.row).wasm?.[wasmTypeOf(operandTypeOf(node))]
+}
+
+/** The machine's division, where positions are known to need no more: not negative, by more than 0. */
+function plainDivisionOf({ row, dtype, operands }: Apply): string | undefined {
+  const [dividend, divisor] = operands
+  if (dtype !== 'int32' || dividend === undefined || divisor === undefined) return undefined
+  if (rangeOf(dividend)[0] < 0 || rangeOf(divisor)[0] <= 0) return undefined
+  if (row === 'floor_div' || row === 'truncate_div') return 'unchecked_div'
+  return row === 'floor_mod' || row === 'truncate_mod' ? 'unchecked_mod' : undefined
 }
 
 /**
@@ -42,6 +52,8 @@ export function lowering(build: ExpressionBuilder): (expression: Expression) => 
 
   function expanded(node: Apply, nesting: number): Expression {
     if (instructionsOf(node) !== undefined) return node
+    const quotient = plainDivisionOf(node)
+    if (quotient !== undefined) return build.apply(quotient, node.operands)
     const row = rowOf(node.row)
     if (row.expand === undefined) {
       throw new Error(`row ${node.row} has no form for ${operandTypeOf(node)} in WebAssembly`)
