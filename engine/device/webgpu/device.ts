@@ -81,7 +81,8 @@ export async function listAdapters(options: {
 /**
  * A device on a WebGPU adapter, in a process of its own. Refuses with UNAVAILABLE
  * (`device/no-adapter`) where no adapter of that number may be used. Buffers hold 4 bytes an
- * element; denormal float32 values may be flushed to zero.
+ * element; denormal float32 values may be flushed to zero. Bytes to be written are not copied: they
+ * must not change until the submit is answered. An idle device does not keep the program alive.
  */
 export async function webgpuDevice(options: WebgpuOptions): Promise<WebgpuDevice> {
   const { environment = {}, log = () => undefined } = options

@@ -2,15 +2,7 @@
 // it needs is known: before the reduction's loops, inside one of them, or after them. With a register
 // tile a value is printed once for each place of the tile that it differs at.
 import assert from 'node:assert'
-import {
-  type Expression,
-  type Kernel,
-  type Load,
-  orderOf,
-  rangeOf,
-  rowOf,
-  visit,
-} from '../../ir/index.ts'
+import { type Expression, type Kernel, type Load, orderOf, rangeOf, rowOf } from '../../ir/index.ts'
 import { type Analysis, dependenceOf } from '../../tile/access.ts'
 import { mustKeep } from './wgsl-keep.ts'
 import { operandTypeOf, rowText } from './wgsl-lower.ts'
