@@ -23,8 +23,8 @@ const decoder = new TextDecoder()
 
 /** Reads attributes; every getter refuses (INVALID_ARGUMENT, `graph/attribute`) what is missing or of another kind. */
 export class Attributes {
+  readonly specs: ReadonlyMap<string, AttributeSpec>
   readonly #node: GraphNode
-  readonly #specs: ReadonlyMap<string, AttributeSpec>
   readonly #bindings: Bindings
 
   constructor(
@@ -33,7 +33,7 @@ export class Attributes {
     bindings: Bindings = new Map(),
   ) {
     this.#node = node
-    this.#specs = specs
+    this.specs = specs
     this.#bindings = bindings
   }
 
@@ -59,7 +59,7 @@ export class Attributes {
     const value = this.raw(name)
     if (value === undefined) return BigInt(this.#fallback(name, 'number') as number)
     if (value.i === undefined) throw this.#refuse(name, 'is no int')
-    const { minimum } = this.#specs.get(name) ?? {}
+    const { minimum } = this.specs.get(name) ?? {}
     if (minimum !== undefined && value.i < BigInt(minimum)) {
       throw this.#refuse(name, `is ${value.i}; at least ${minimum} is wanted`)
     }
@@ -98,7 +98,7 @@ export class Attributes {
     if (value === undefined) return this.#fallback(name, 'string') as string
     if (value.s === undefined) throw this.#refuse(name, 'is no string')
     const text = decoder.decode(value.s)
-    const allowed = this.#specs.get(name)?.allowed
+    const allowed = this.specs.get(name)?.allowed
     if (allowed !== undefined && !allowed.includes(text)) {
       throw this.#refuse(name, `is "${text}"; wanted one of ${allowed.join(', ')}`)
     }
@@ -126,7 +126,7 @@ export class Attributes {
     if (value === undefined) return this.#fallback(name, 'string') as DType
     if (value.type === undefined) throw this.#refuse(name, 'is no type')
     const dtype = this.#dtype(name, value.type)
-    const allowed = this.#specs.get(name)?.allowed
+    const allowed = this.specs.get(name)?.allowed
     if (allowed !== undefined && !allowed.includes(dtype)) {
       throw this.#refuse(name, `is ${dtype}; wanted one of ${allowed.join(', ')}`)
     }
@@ -182,7 +182,7 @@ export class Attributes {
   }
 
   #fallback(name: string, kind: string): unknown {
-    const fallback = this.#specs.get(name)?.fallback
+    const fallback = this.specs.get(name)?.fallback
     if (fallback === undefined) throw this.#refuse(name, 'is missing')
     if (kind === 'shape') return fallback === 'unknown' ? undefined : fallback
     return fallback

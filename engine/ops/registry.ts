@@ -1,10 +1,26 @@
 // Ops by name, and the ops that are refused because they would touch the host.
+import { arrayOps } from './array.ts'
 import { coreOps } from './core.ts'
 import type { OpDefinition } from './definition.ts'
 import { elementwiseOps } from './elementwise.ts'
+import { linalgOps } from './linalg.ts'
+import { movementOps } from './movement.ts'
+import { nnOps } from './nn.ts'
+import { reductionOps } from './reductions.ts'
+import { shapeOps } from './shape-ops.ts'
 import { variableOps } from './variables.ts'
 
-const families = [coreOps, elementwiseOps, variableOps] as const
+const families = [
+  coreOps,
+  shapeOps,
+  elementwiseOps,
+  movementOps,
+  arrayOps,
+  reductionOps,
+  linalgOps,
+  nnOps,
+  variableOps,
+]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
   families.flat().map((definition) => [definition.name, definition]),
