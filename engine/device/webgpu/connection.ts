@@ -25,6 +25,7 @@ export interface Answer {
 
 interface Pending {
   readonly sequence: number
+  readonly deadlineMs: number
   readonly parts: Uint8Array[]
   readonly resolve: (answer: Answer) => void
   readonly reject: (error: Error) => void
@@ -56,7 +57,13 @@ export class Connection {
     })
     this.#pipe = this.#child.stdio[deviceProcessFd] as Duplex
     const reader = new FrameReader((frame) => this.#receive(frame))
-    this.#pipe.on('data', (chunk: Uint8Array) => reader.push(chunk))
+    this.#pipe.on('data', (chunk: Uint8Array) => {
+      try {
+        reader.push(chunk)
+      } catch (error) {
+        this.#finish(`its process sent nonsense: ${String(error)}`)
+      }
+    })
     this.#pipe.on('error', (error) => this.#finish(`its pipe broke: ${error.message}`))
     this.#child.stderr?.on('data', (chunk: Uint8Array) => this.#log(String(chunk)))
     this.#ended = new Promise((resolve) => {
@@ -81,13 +88,17 @@ export class Connection {
   }
 
   /** Asks, and answers with what came back. Rejects with the process's refusal, or because it is gone. */
-  ask(kind: number, pieces: readonly Uint8Array[]): Promise<Answer> {
+  ask(
+    kind: number,
+    pieces: readonly Uint8Array[],
+    deadlineMs: number = this.#options.deadlineMs,
+  ): Promise<Answer> {
     if (this.#over !== undefined) return Promise.reject(lost(this.#over))
     this.#sequence = (this.#sequence + 1) >>> 0
     const sequence = this.#sequence
     const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0)
     const answer = new Promise<Answer>((resolve, reject) => {
-      this.#pending.push({ sequence, parts: [], resolve, reject })
+      this.#pending.push({ sequence, deadlineMs, parts: [], resolve, reject })
     })
     this.#pipe.cork()
     this.#pipe.write(headerOf(kind, sequence, length))
@@ -118,7 +129,7 @@ export class Connection {
     this.#deadline = undefined
     this.#hold(this.#pending.length > 0)
     if (this.#pending.length === 0) return
-    const { deadlineMs } = this.#options
+    const { deadlineMs } = this.#pending[0]
     this.#deadline = setTimeout(() => {
       const message = `the GPU did not answer within ${deadlineMs} ms; its process is started anew`
       const first = this.#pending.shift()

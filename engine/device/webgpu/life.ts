@@ -13,6 +13,8 @@ import {
 } from './protocol.ts'
 
 const longestBackoffMs = 2_000
+/** A start is no call: loading a driver may take longer than any run is given. */
+const startDeadlineMs = 30_000
 
 /** The GPU process through its lives: started when asked for, given up when lost. */
 export class GpuProcess {
@@ -63,7 +65,8 @@ export class GpuProcess {
     if (this.#closed) throw closed()
     const connection = new Connection(this.#options, () => this.#lost(connection))
     this.#connection = connection
-    const { body } = await connection.ask(kinds.open, [jsonBody(this.#request)])
+    const request = [jsonBody(this.#request)]
+    const { body } = await connection.ask(kinds.open, request, startDeadlineMs)
     return parseJsonBody<OpenAnswer>(body)
   }
 

@@ -77,14 +77,14 @@ t.test('a lost GPU device ends like a killed process, as often as it happens', a
 })
 
 t.test('a kernel over its deadline ends its process', async (t) => {
-  const device = await softwareDevice(t, { deadlineMs: 500 })
+  const device = await softwareDevice(t, { deadlineMs: 1500 })
   if (!device) return
   const started = Date.now()
   await t.rejects(runKernel(device, endlessKernel(), [new Uint8Array(256)]), {
     code: 'DEADLINE_EXCEEDED',
     reason: 'device/deadline',
   })
-  t.ok(Date.now() - started < 3000)
+  t.ok(Date.now() - started < 20_000)
   t.equal(device.generation, 2)
   t.ok(await works(device))
 })
