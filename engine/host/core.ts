@@ -134,7 +134,8 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   async load(id: string, graphDef: Uint8Array): Promise<GraphSummary> {
-    const graph = graphOf(decodeGraph(graphDef))
+    // A copy: constants are views into it, for as long as the graph lives.
+    const graph = graphOf(decodeGraph(Uint8Array.from(graphDef)))
     const summary = summaryOf(graph)
     await this.unload(id)
     this.#graphs.set(id, { graph, summary })

@@ -94,7 +94,8 @@ function division(name: string, body: Two): OpDefinition {
       const isSafe = divisor !== undefined && !hasZero(divisor)
       if (isSafe) return [plain]
       const check: ComputeCheck['message'] = () => ({
-        code: 'INVALID_ARGUMENT',
+        // TensorFlow expects no error of this op, and says so.
+        code: name === 'TruncateDiv' ? 'INTERNAL' : 'INVALID_ARGUMENT',
         reason: 'run/division-by-zero',
         message: 'Integer division by zero',
       })
@@ -252,10 +253,8 @@ const gradients: readonly OpDefinition[] = [
   gradient('InvGrad', ['y', 'dy'], (b, y, dy) => b.mul(b.mul(b.one('neg', dy), y), y)),
 ]
 
-const whole =
-  (name: string): One =>
-  (b, x, dtype) =>
-    isFloat(dtype) ? b.one(name, x) : x
+/** Of integers TensorFlow gives 0: its half, 0.5, is 0 in their type, so that every value is a tie. */
+const round: One = (b, x, dtype) => (isFloat(dtype) ? b.one('round', x) : b.number(dtype, 0))
 
 const unaries: readonly OpDefinition[] = [
   unary('Abs'),
@@ -288,7 +287,7 @@ const unaries: readonly OpDefinition[] = [
   unary('Digamma'),
   unary('Floor'),
   unary('Ceil'),
-  unary('Round', whole('round')),
+  unary('Round', round),
   unary('Rint', row('round')),
   unary('Invert'),
   unary('OnesLike', (b, _x, dtype) => b.number(dtype, 1)),

@@ -179,7 +179,7 @@ export interface ComputeCheck {
 }
 
 export interface CheckMessage {
-  readonly code: 'INVALID_ARGUMENT' | 'OUT_OF_RANGE'
+  readonly code: 'INVALID_ARGUMENT' | 'OUT_OF_RANGE' | 'INTERNAL'
   readonly reason: string
   readonly message: string
 }

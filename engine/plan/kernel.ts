@@ -124,11 +124,12 @@ export class KernelWriter {
     return { combine: reduce.combine, dtype: reduce.dtype, body }
   }
 
-  bodyOf(compute: Compute, axes: readonly Expression[]): Expression {
+  /** `outer`: where the element is wanted at all; what it reads is read only there. */
+  bodyOf(compute: Compute, axes: readonly Expression[], outer?: Expression): Expression {
     const body = compute.body({
       b: this.#builder,
       axes,
-      read: this.#readerOf(compute),
+      read: this.#readerOf(compute, outer),
       total: this.#totalOf(compute),
     })
     if (body.dtype !== compute.dtype) {
@@ -152,30 +153,37 @@ export class KernelWriter {
     return this.#builder.build.accumulator(accumulatorType(compute.reduce), 0)
   }
 
-  #readerOf(compute: Compute): Read {
-    return (input, positions, guard) => this.#read(compute.inputs[input], positions, guard)
+  #readerOf(compute: Compute, outer?: Expression): Read {
+    return (input, positions, guard) => this.#read(compute.inputs[input], positions, guard, outer)
   }
 
-  #read(value: TensorValue, positions: readonly Expression[], guard?: Expression): Expression {
+  #read(
+    value: TensorValue,
+    positions: readonly Expression[],
+    guard: Expression | undefined,
+    outer: Expression | undefined,
+  ): Expression {
     const b = this.#builder
-    if (value.kind === 'known') return this.#readKnown(value.tensor, positions, guard)
+    const both = guard === undefined || outer === undefined ? (guard ?? outer) : b.and(outer, guard)
+    if (value.kind === 'known') return this.#readKnown(value.tensor, positions, guard, both)
     const { source } = value
     const isWritten =
       source.kind === 'compute' && (this.#fusion.isInlined(source) || source === this.#reducing)
     if (!isWritten) {
       const place = this.#placeOf(source)
       const index = b.flatten(positions, value.shape)
-      return b.build.load(source.dtype as ScalarType, place, index, guard)
+      return b.build.load(source.dtype as ScalarType, place, index, both)
     }
     const own = remapPositions(b, positions, value.shape, source.shape)
-    const expression = this.#inlined(source, own)
+    const expression = this.#inlined(source, own, both)
     if (guard === undefined) return expression
     return b.select(guard, expression, b.constant(source.dtype, zeroOf(source.dtype)))
   }
 
   /** Memoized: a value that is read twice at one place is written once. */
-  #inlined(compute: Compute, axes: readonly Expression[]): Expression {
-    const key = axes.map((axis) => this.#idOf(axis)).join(' ')
+  #inlined(compute: Compute, axes: readonly Expression[], outer?: Expression): Expression {
+    const where = outer === undefined ? '' : this.#idOf(outer)
+    const key = `${axes.map((axis) => this.#idOf(axis)).join(' ')} ${where}`
     let byPosition = this.#written.get(compute)
     if (byPosition === undefined) {
       byPosition = new Map()
@@ -183,7 +191,7 @@ export class KernelWriter {
     }
     let expression = byPosition.get(key)
     if (expression === undefined) {
-      expression = this.bodyOf(compute, axes)
+      expression = this.bodyOf(compute, axes, outer)
       byPosition.set(key, expression)
     }
     return expression
@@ -198,7 +206,12 @@ export class KernelWriter {
     return id
   }
 
-  #readKnown(tensor: Tensor, positions: readonly Expression[], guard?: Expression): Expression {
+  #readKnown(
+    tensor: Tensor,
+    positions: readonly Expression[],
+    guard: Expression | undefined,
+    both: Expression | undefined,
+  ): Expression {
     const b = this.#builder
     if (tensor.dtype === 'string') throw new Error('strings are read by host steps only')
     const dtype = tensor.dtype as ScalarType
@@ -207,7 +220,7 @@ export class KernelWriter {
       index.kind === 'constant'
         ? scalarAt(tensor, Number(index.value))
         : this.#fusion.splats.of(tensor)
-    if (scalar === undefined) return b.build.load(dtype, this.#placeOf(tensor), index, guard)
+    if (scalar === undefined) return b.build.load(dtype, this.#placeOf(tensor), index, both)
     const constant = b.constant(dtype, scalar)
     return guard === undefined
       ? constant
