@@ -1,5 +1,6 @@
 // Arithmetic: sums, products, quotients, remainders, roots, rounding, extremes.
 import type { Expression, ScalarType } from '../expression.ts'
+import { rangeOf } from '../range.ts'
 import type { ExpressionBuilder, Row } from '../row.ts'
 import { bitsOf, isFloat, isUnsigned, limitsOf, roundTo } from '../scalar.ts'
 import {
@@ -346,9 +347,12 @@ const divisions: readonly Row[] = [
     expand: (build, dtype, x, y) => {
       const f = formula(build, dtype)
       if (isFloat(dtype)) return f.apply('floor', f.div(x, y))
-      const whole = f.apply('truncate_div', x, y)
-      if (isUnsigned(dtype)) return whole
-      const rest = f.sub(x, f.mul(whole, y))
+      const shift = shiftFor(x, y)
+      if (shift !== undefined) return f.apply('unchecked_shift_right', x, shift)
+      const divisor = safeDivisor(build, dtype, x, y)
+      const whole = f.apply('unchecked_div', x, divisor)
+      if (isNatural(dtype, x, y)) return whole
+      const rest = f.sub(x, f.mul(whole, divisor))
       return f.select(crossesZero(build, dtype, rest, y), f.sub(whole, 1), whole)
     },
   },
@@ -361,12 +365,28 @@ const divisions: readonly Row[] = [
     value: (dtype, x, y) => floorRemainder(dtype, x as number, y as number),
     expand: (build, dtype, x, y) => {
       const f = formula(build, dtype)
-      const rest = f.apply('truncate_mod', x, y)
-      if (isUnsigned(dtype)) return rest
+      const shift = shiftFor(x, y)
+      if (shift !== undefined) return f.apply('bitwise_and', x, 2 ** shift - 1)
+      const rest = isFloat(dtype)
+        ? f.apply('truncate_mod', x, y)
+        : f.apply('unchecked_mod', x, safeDivisor(build, dtype, x, y))
+      if (isNatural(dtype, x, y)) return rest
       return f.select(crossesZero(build, dtype, rest, y), f.add(rest, y), rest)
     },
   },
 ]
+
+/** Whether neither operand can be negative, so that rounding down and rounding to zero are the same. */
+function isNatural(dtype: ScalarType, x: Expression, y: Expression): boolean {
+  return isUnsigned(dtype) || (dtype === 'int32' && rangeOf(x)[0] >= 0 && rangeOf(y)[0] >= 0)
+}
+
+/** The power of two that an int32 is divided by: floor division is a shift then, whatever the sign. */
+function shiftFor(x: Expression, y: Expression): number | undefined {
+  if (x.dtype !== 'int32' || y.kind !== 'constant') return undefined
+  const power = Math.log2(Number(y.value))
+  return Number.isInteger(power) && power >= 0 ? power : undefined
+}
 
 /** Whether a remainder is not zero and its sign is not the divisor's. */
 function crossesZero(

@@ -93,7 +93,7 @@ const notFloats = everything.filter((type) => !isFloat(type))
  * Integers keep their low bits.
  */
 const directs: readonly Row[] = [
-  direct('to_float32', everything, 'f32', toFloat32),
+  { ...direct('to_float32', everything, 'f32', toFloat32), ulp: 1 },
   direct('to_float64', everything, undefined, toFloat64),
   direct('to_int32', notFloats, 'i32', toWord),
   direct('to_uint32', notFloats, 'u32', toWord),
@@ -218,12 +218,13 @@ function expandCast(build: ExpressionBuilder, dtype: ScalarType, a: Expression):
 
 const casts: readonly Row[] = [
   {
+    // A GPU may take the float on the other side of an integer that no float32 holds.
     // The builder writes casts of floats to integers as `truncate_cast`.
     name: 'cast',
     arity: 1,
     types: everything,
     result: 'given',
-    ulp: 0,
+    ulp: 1,
     value: converted,
     expand: expandCast,
   },
@@ -375,8 +376,41 @@ export function expandBitcast(
   return expressionOfBits(build, dtype, build.apply('cast', [bits], unsigned))
 }
 
+/** The float next to x in the direction of y, as C's nextafter has it. */
+const neighbour: Row = {
+  name: 'next_after',
+  arity: 2,
+  types: ['float32', 'float64'],
+  result: 'operand',
+  ulp: 0,
+  value: (dtype, a, b) => {
+    const [x, y] = [a as number, b as number]
+    if (Number.isNaN(x) || Number.isNaN(y)) return Number.NaN
+    if (x === y) return y
+    if (x === 0) return Math.sign(y) * Number(scalarOfBits(dtype, 1n))
+    return scalarOfBits(dtype, bitsOfScalar(dtype, x) + (x < y === x > 0 ? 1n : -1n))
+  },
+  expand: (build, dtype, x, y) => {
+    const f = formula(build, dtype)
+    const word = bitsOfExpression(build, x)
+    const u = formula(build, word.dtype)
+    const rises = build.apply('logical_xor', [f.less(x, y), f.less(x, 0)])
+    const stepped = u.select(rises, u.add(word, 1), u.sub(word, 1))
+    const moved = expressionOfBits(build, dtype, stepped)
+    const least = expressionOfBits(build, dtype, u.lift(1))
+    const fromZero = f.select(f.less(y, 0), f.apply('neg', least), least)
+    const away = f.select(f.apply('equal', x, 0), fromZero, moved)
+    const isNan = build.apply('logical_or', [
+      build.apply('is_nan', [x]),
+      build.apply('is_nan', [y]),
+    ])
+    return f.select(isNan, Number.NaN, f.select(f.apply('equal', x, y), y, away))
+  },
+}
+
 /** Rows of conversion. */
 export const conversion: readonly Row[] = [
+  neighbour,
   ...directs,
   ...uncheckeds,
   ...casts,

@@ -43,7 +43,11 @@ function comparison(
 
 const comparisons: readonly Row[] = [
   comparison('equal', '==', (a, b) => a === b, 'eq', false),
-  comparison('not_equal', '!=', (a, b) => a !== b, 'ne', false),
+  {
+    ...comparison('not_equal', '!=', (a, b) => a !== b, 'ne', false),
+    // WGSL's `!=` is false with NaN on some drivers; its `==` is too, as it should be.
+    wgsl: (type, a, b) => (type === 'f32' ? `(!(${a} == ${b}))` : `(${a} != ${b})`),
+  },
   comparison('less', '<', (a, b) => a < b, 'lt', true),
   comparison('less_equal', '<=', (a, b) => a <= b, 'le', true),
   comparison('greater', '>', (a, b) => a > b, 'gt', true),

@@ -18,7 +18,7 @@ function erfOf(build: ExpressionBuilder, dtype: ScalarType, x: Expression): Expr
   const z = f.mul(x, x)
   const small = f.mul(magnitude, fitted(f, z, erfCoefficients))
   const inside = f.apply('min', magnitude, widthOf(dtype, 4, 6))
-  const exponent = f.apply('neg', fitted(f, inside, erfLogCoefficients))
+  const exponent = f.apply('neg', fitted(f, f.sub(inside, 2.5), erfLogCoefficients))
   const large = f.sub(1, expScaled(build, dtype, exponent, 0))
   return signedAs(build, x, f.select(f.less(magnitude, 1), small, large))
 }
@@ -129,8 +129,8 @@ function digammaOf(build: ExpressionBuilder, dtype: ScalarType, x: Expression): 
 
 /** Rows of special functions. lgamma and digamma are judged from 1 on: near their zeros by absolute error. */
 export const special: readonly Row[] = [
-  floatRow('erf', erf, 8, erfOf),
-  floatRow('erfc', erfc, 10, erfcOf),
+  floatRow('erf', erf, 4, erfOf),
+  floatRow('erfc', erfc, 6, erfcOf),
   { ...floatRow('lgamma', lgamma, 16, lgammaOf), judgedFrom: 1 },
   { ...floatRow('digamma', digamma, 16, digammaOf), judgedFrom: 1 },
 ]
