@@ -2,7 +2,6 @@
 // the read connection, and joins them into the port.
 import { join } from 'node:path'
 import { Refusal } from '../../tensor/index.ts'
-import type { Store } from '../port.ts'
 import { BulkPool } from './bulk-pool.ts'
 import { WorkerClient } from './calls.ts'
 import { Connection } from './connection.ts'
@@ -34,7 +33,7 @@ export interface StoreOptions {
 }
 
 /** What the driver offers beyond the port. */
-export type OpenedStore = Store & SqliteStore
+export type OpenedStore = SqliteStore
 
 function makeFolders(directory: string): void {
   try {

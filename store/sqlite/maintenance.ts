@@ -47,8 +47,11 @@ export class Maintenance {
   /** Sweeps and merges until nothing is left to do. `graceMs`: see `StoreLimits.sweepGraceMs`. */
   async run(graceMs: number): Promise<MaintenanceReport> {
     let report: MaintenanceReport = { values: 0, chunks: 0, packs: 0, mergedChunks: 0 }
+    let restart = true
     while (!this.#isStopped) {
-      const { step, mergedChunks } = await this.#exclusively(() => this.#one(graceMs))
+      const isFirst = restart
+      const { step, mergedChunks } = await this.#exclusively(() => this.#one(graceMs, isFirst))
+      restart = false
       report = {
         values: report.values + step.values,
         chunks: report.chunks + step.chunks,
@@ -70,7 +73,7 @@ export class Maintenance {
     let isBusy = false
     try {
       const { limits } = this.#host
-      const done = await this.#exclusively(() => this.#one(limits.sweepGraceMs))
+      const done = await this.#exclusively(() => this.#one(limits.sweepGraceMs, false))
       isBusy = done.step.more || done.mergedChunks > 0
     } catch (error) {
       this.#host.log(`maintenance failed: ${error instanceof Error ? error.message : error}`)
@@ -84,9 +87,12 @@ export class Maintenance {
     return result
   }
 
-  async #one(graceMs: number): Promise<{ step: SweepStep; mergedChunks: number }> {
+  async #one(
+    graceMs: number,
+    restart: boolean,
+  ): Promise<{ step: SweepStep; mergedChunks: number }> {
     const { writer, bulk, clock } = this.#host
-    const step = await writer.call('sweep', { now: clock(), graceMs })
+    const step = await writer.call('sweep', { now: clock(), graceMs, restart })
     if (step.packs.length > 0) {
       await Promise.all(bulk.lanes.map((lane) => lane.call('forget', { packs: step.packs })))
     }

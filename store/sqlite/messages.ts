@@ -86,7 +86,11 @@ export interface WriterCalls {
   /** Keeps a value from the sweep until `release`; false where it is gone. */
   hold: { request: { readonly valueId: ValueId }; reply: boolean }
   release: { request: { readonly valueId: ValueId }; reply: null }
-  sweep: { request: { readonly now: number; readonly graceMs: number }; reply: SweepStep }
+  /** `restart`: begin a new pass over what nothing names. */
+  sweep: {
+    request: { readonly now: number; readonly graceMs: number; readonly restart: boolean }
+    reply: SweepStep
+  }
   /** Names the pack that a merge made. `from`: where each chunk lay when it was planned. */
   merged: {
     request: { readonly pack: SealedPack; readonly plan: MergePlan }

@@ -30,8 +30,10 @@ export class Sweep {
   readonly #protected: Protected
   /** When a value was first seen unreferenced, on the worker's own monotonic clock. */
   readonly #firstSeenMs = new Map<ValueId, number>()
-  #valueCursor = 0
-  #chunkCursor = 0
+  /** Where the next step of this pass begins; undefined once the pass has seen the last one. */
+  #valueCursor: number | undefined = 0
+  #chunkCursor: number | undefined = 0
+  #sweptInPass = 0
 
   constructor(connection: Connection, limits: StoreLimits, protectedRows: Protected) {
     this.#connection = connection
@@ -44,9 +46,17 @@ export class Sweep {
     this.#firstSeenMs.delete(valueId)
   }
 
+  /** Begins a new pass with the next step. */
+  restart(): void {
+    this.#valueCursor = 0
+    this.#chunkCursor = 0
+    this.#sweptInPass = 0
+  }
+
   /**
    * Deletes rows inside the caller's transaction. `now`: milliseconds since the epoch, for the
-   * expiry of idempotency keys; `monotonicMs`: for the time of grace.
+   * expiry of idempotency keys; `monotonicMs`: for the time of grace. `more`: the pass goes on, or
+   * has freed something and so deserves another.
    */
   step(now: number, monotonicMs: number, graceMs: number): SweptRows {
     const idempotencyKeys = this.#connection.run(
@@ -60,14 +70,15 @@ export class Sweep {
     const packs = this.#connection
       .all<{ name: string }>('DELETE FROM pack WHERE live_bytes = 0 RETURNING name')
       .map(({ name }) => name)
-    const more =
-      this.#valueCursor !== 0 ||
-      this.#chunkCursor !== 0 ||
-      values + chunks + idempotencyKeys + packs.length > 0
+    this.#sweptInPass += values + chunks + idempotencyKeys + packs.length
+    const isPassDone = this.#valueCursor === undefined && this.#chunkCursor === undefined
+    const more = !isPassDone || this.#sweptInPass > 0
+    if (isPassDone) this.restart()
     return { values, chunks, packs, idempotencyKeys, more }
   }
 
   #sweepValues(monotonicMs: number, graceMs: number): number {
+    if (this.#valueCursor === undefined) return 0
     const limit = this.#limits.sweepStepCount
     const rows = this.#connection.all<{ value_id: number }>(
       `SELECT value_id FROM value WHERE reference_count = 0 AND value_id > ?
@@ -75,7 +86,7 @@ export class Sweep {
       this.#valueCursor,
       limit,
     )
-    this.#valueCursor = rows.length < limit ? 0 : rows[rows.length - 1].value_id
+    this.#valueCursor = rows.length < limit ? undefined : rows[rows.length - 1].value_id
     let swept = 0
     for (const { value_id: valueId } of rows) {
       const firstSeenMs = this.#firstSeenMs.get(valueId) ?? monotonicMs
@@ -90,6 +101,7 @@ export class Sweep {
   }
 
   #sweepChunks(): number {
+    if (this.#chunkCursor === undefined) return 0
     const limit = this.#limits.sweepStepCount
     const rows = this.#connection.all<{ chunk_id: number; digest: Uint8Array }>(
       `SELECT chunk_id, digest FROM chunk WHERE reference_count = 0 AND chunk_id > ?
@@ -97,7 +109,7 @@ export class Sweep {
       this.#chunkCursor,
       limit,
     )
-    this.#chunkCursor = rows.length < limit ? 0 : rows[rows.length - 1].chunk_id
+    this.#chunkCursor = rows.length < limit ? undefined : rows[rows.length - 1].chunk_id
     let swept = 0
     for (const { chunk_id: chunkId, digest } of rows) {
       if (this.#protected.isPinned(keyOf(digest))) continue

@@ -79,6 +79,7 @@ class WriteWorker {
         this.#opened().release(message.request.valueId)
         return null
       case 'sweep':
+        if (message.request.restart) this.#opened().restartSweep()
         return this.#opened().sweep(message.request.now, performance.now(), message.request.graceMs)
       case 'merged':
         return this.#opened().merged(message.request.pack, message.request.plan)

@@ -182,6 +182,11 @@ export class Writer {
     decrement(this.#holdCounts, valueId)
   }
 
+  /** The next step begins a new pass. */
+  restartSweep(): void {
+    this.#sweep.restart()
+  }
+
   /** One bounded step of the sweep; files of dead packs go after their rows are durably gone. */
   sweep(now: number, monotonicMs: number, graceMs: number): SweepStep {
     if (this.#readOnlyReason !== undefined) {
