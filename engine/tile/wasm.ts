@@ -11,6 +11,9 @@
 //    nothing is shared, several vectors along the lane axis hide the latency of additions.
 // 4. Order. Loops keep their order, but for the tiled ones: the lane axis goes outside of the loops
 //    that its loads are shared over, so that these loads stay in the nearest cache.
+// 5. Staging. What a tile along the lane axis loads (and computes) again for every tile of the loops inside of it
+//    is put into scratch bytes once, in the order of its use, if it lies scattered in memory or
+//    has to be computed.
 //
 // It knows nothing of instructions and of threads.
 import type { Expression } from '../ir/expression.ts'
@@ -30,6 +33,9 @@ export interface WasmTiling {
   readonly unrolled: readonly number[]
   /** The parallel axes, outermost loop first. */
   readonly order: readonly number[]
+  /** Parts of the bodies that each tile along the lane axis computes once, into scratch bytes. */
+  readonly staged: readonly Expression[]
+  readonly scratchBytes: number
 }
 
 /** What a tiling may count on. */
@@ -39,7 +45,11 @@ export interface WasmTilingFacts {
 }
 
 /** Choices made by a test instead of by the rules. */
-export type ForcedWasmTiling = Partial<Pick<WasmTiling, 'lanes' | 'laneAxis' | 'unroll' | 'order'>>
+export interface ForcedWasmTiling
+  extends Partial<Pick<WasmTiling, 'lanes' | 'laneAxis' | 'unroll' | 'order'>> {
+  /** Whether all that can be staged is, or nothing. */
+  readonly staging?: boolean
+}
 
 /** A load or store as the rules see it. */
 interface Access {
@@ -56,6 +66,7 @@ interface Access {
 /** What the rules look at. */
 interface Facts {
   readonly kernel: Kernel
+  readonly analysis: Analysis
   readonly extents: readonly number[]
   readonly accesses: readonly Access[]
   /** Operations of one innermost iteration. */
@@ -75,12 +86,15 @@ export function chooseWasmTiling(
     lanes === 1 ? undefined : 'laneAxis' in forced ? forced.laneAxis : laneAxisOf(facts, lanes)
   const vector = laneAxis === undefined ? 1 : lanes
   const unroll = forced.unroll ?? tileOf(facts, vector, laneAxis)
+  const order = forced.order ?? orderOfLoops(facts, vector, laneAxis, unroll)
+  const staging = stagingOf(facts, vector, laneAxis, unroll, order, forced.staging)
   return {
+    ...staging,
     lanes: vector,
     laneAxis,
     unroll,
     unrolled: unroll.flatMap((count, axis) => (count > 1 ? [axis] : [])),
-    order: forced.order ?? orderOfLoops(facts, vector, laneAxis, unroll),
+    order,
   }
 }
 
@@ -111,7 +125,7 @@ function factsOf(kernel: Kernel, registers: number): Facts {
   for (const { index } of kernel.stores) {
     accesses.push(accessOf(analysis, index, undefined, true, weight))
   }
-  return { kernel, extents, accesses, work, registers }
+  return { kernel, analysis, extents, accesses, work, registers }
 }
 
 function accessOf(
@@ -299,4 +313,76 @@ function orderOfLoops(
   // A loop of few tiles outermost would leave threads without work.
   const first = tiles < 8 ? shared.filter((axis) => extents[axis]! >= 8).slice(0, 1) : []
   return [...others, ...first, laneAxis, ...shared.filter((axis) => !first.includes(axis))]
+}
+
+/** Most scratch bytes: a part of the second cache. */
+const mostScratchBytes = 512 * 1024
+/** Buffers of so many bytes are in the first cache wherever they lie. */
+const nearBytes = 32 * 1024
+/** Tiles that must use what is staged, to make up for staging it. */
+const fewTiles = 4
+
+function stagingOf(
+  { kernel, analysis, extents }: Facts,
+  lanes: number,
+  laneAxis: number | undefined,
+  unroll: readonly number[],
+  order: readonly number[],
+  forced: boolean | undefined,
+): Pick<WasmTiling, 'staged' | 'scratchBytes'> {
+  const place = laneAxis === undefined ? -1 : order.indexOf(laneAxis)
+  const inside = place < 0 ? [] : order.slice(place + 1)
+  const tiles = inside.reduce((all, axis) => all * Math.ceil(extents[axis]! / unroll[axis]!), 1)
+  if (laneAxis === undefined || inside.length === 0 || forced === false)
+    return { staged: [], scratchBytes: 0 }
+  const insideBits = inside.reduce((bits, axis) => bits | (1 << axis), 0)
+  const reducedBits = ((1 << extents.length) - 1) & ~((1 << kernel.loops.length) - 1)
+  const tileVectors = unroll[laneAxis]!
+
+  const bytesOf = (expression: Expression): number => {
+    const { axes } = dependenceOf(analysis, expression)
+    const steps = extents.reduce(
+      (all, extent, axis) => ((axes & reducedBits & (1 << axis)) !== 0 ? all * extent : all),
+      1,
+    )
+    return steps * tileVectors * 16
+  }
+  const isWorth = (expression: Expression): boolean => {
+    const { axes } = dependenceOf(analysis, expression)
+    if ((axes & (1 << laneAxis)) === 0 || (axes & reducedBits) === 0) return false
+    if ((axes & insideBits) !== 0 || !fits(expression.dtype, lanes)) return false
+    if (forced !== true && tiles < fewTiles) return false
+    if (expression.kind !== 'load' || forced === true) return true
+    const { elementCount } = kernel.inputs[expression.input]!
+    const elementBytes = Math.max(1, bitsOf(expression.dtype) / 8)
+    return elementCount * elementBytes > nearBytes
+  }
+  const bodies = kernel.reductions.map(({ body }) => body)
+  const staged = largestParts(bodies, isWorth)
+  const scratchBytes = staged.reduce((sum, one) => sum + bytesOf(one), 0)
+  return scratchBytes > mostScratchBytes && forced === undefined
+    ? { staged: [], scratchBytes: 0 }
+    : { staged, scratchBytes }
+}
+
+/** Whether vectors of so many lanes hold values of the type. */
+function fits(dtype: Expression['dtype'], lanes: number): boolean {
+  return dtype === 'bool' || isWide(dtype) === (lanes === 2)
+}
+
+/** The nodes nearest to the roots for which `holds` holds. */
+function largestParts(
+  roots: readonly Expression[],
+  holds: (expression: Expression) => boolean,
+): readonly Expression[] {
+  const found = new Set<Expression>()
+  const seen = new Set<Expression>()
+  const stack = [...roots]
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (seen.has(node)) continue
+    seen.add(node)
+    if (holds(node)) found.add(node)
+    else if (node.kind === 'apply') stack.push(...node.operands)
+  }
+  return [...found]
 }

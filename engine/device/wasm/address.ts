@@ -40,6 +40,22 @@ function lowestOf({ expression, coefficient }: Rest): number {
   return Math.min(low * coefficient, high * coefficient) / coefficient
 }
 
+/** Parameters of every kernel's function, all i32. */
+export const kernelParameters = {
+  /** Address of the addresses of the buffers: inputs, then outputs. */
+  buffers: 0,
+  /** Range of the outermost loop's counter to run, end exclusive. */
+  begin: 1,
+  end: 2,
+  /** Address of the thread's failure: an i64, the least of position * checks + check that failed. */
+  failure: 3,
+  /** Address of the thread's scratch bytes. */
+  scratch: 4,
+} as const
+
+/** Stands for the thread's scratch bytes where a buffer's number is asked for. */
+export const scratch = -1
+
 /** What a load's position is split into, to be protected. */
 export interface SplitLoad {
   /** Part on the axes that the guard or the data depend on, as an expression. */
@@ -112,7 +128,7 @@ export function protectedPlace(
   }
 }
 
-/** How far below a buffer a pointer may be: once for its constant, once for its rests. */
+/** How far below a buffer a pointer may be: so much for its constant, so much again for its rests. */
 const marginBytes = reservedBytes / 2
 
 /** Where a pointer starts from. */
@@ -132,10 +148,11 @@ export class AddressWriter {
     this.#space = space
   }
 
-  /** A local with the address of a buffer; `number` is its place in the arguments. */
+  /** A local with the address of a buffer; `number` is its place in the arguments, or {@link scratch}. */
   base(number: number): number {
+    if (number === scratch) return kernelParameters.scratch
     return this.#writer.once(0, `base ${number}`, () => {
-      this.#writer.emit(0, 'local.get', 0)
+      this.#writer.emit(0, 'local.get', kernelParameters.buffers)
       this.#writer.emit(0, 'i32.load', 4 * number)
       return this.#writer.save(0, 'i32')
     })
@@ -176,6 +193,13 @@ export class AddressWriter {
       }
     }
     return { local: from.local, offset }
+  }
+
+  /** Address of bytes of the thread's scratch; the place counts bytes and has no rests. */
+  staged(place: Place, position: Position): Address {
+    return this.address(scratch, 1, place, position, 0, () => {
+      throw new Error('scratch has no rests')
+    })
   }
 
   /** The pointer `from` plus `scale` times what `push` leaves, in the scope at `depth`. */
@@ -221,8 +245,8 @@ export class AddressWriter {
     if (forward && start >= 0) {
       return { root: { key: `pointer ${number}`, local: base, depth: 0 }, offset: start }
     }
-    // Every buffer lies above the reserved bytes, so that so much less is an address still.
-    const shift = forward && start >= -marginBytes ? -marginBytes : start
+    // In steps, so that neighbours share a pointer. It may lie below the buffer, by less than a step.
+    const shift = Math.floor(start / marginBytes) * marginBytes
     const root = this.#plus(
       { key: 'pointer', local: base, depth: 0 },
       0,

@@ -26,6 +26,8 @@ export interface CompiledKernel {
   readonly step: number
   /** Rough number of operations on vectors, for the choice whether threads are worth it. */
   readonly cost: number
+  /** Bytes that each thread needs beside the buffers. */
+  readonly scratchBytes: number
 }
 
 export interface CompileOptions {
@@ -38,7 +40,7 @@ export interface CompileOptions {
 export function compileKernel(kernel: Kernel, options: CompileOptions): CompiledKernel {
   const hasWork = kernel.stores.length > 0 || kernel.checks.length > 0
   if (kernel.loops.includes(0) || !hasWork) {
-    return { code: undefined, extent: 0, step: 1, cost: 0 }
+    return { code: undefined, extent: 0, step: 1, cost: 0, scratchBytes: 0 }
   }
   const build = expressionBuilder()
   const lower = lowering(build)
@@ -48,7 +50,8 @@ export function compileKernel(kernel: Kernel, options: CompileOptions): Compiled
   const outermost = tiling.order[0]
   const extent = outermost === undefined ? 1 : lowered.loops[outermost]!
   const step = outermost === undefined ? 1 : segmentsOf(tiling, outermost, extent)[0]!.step
-  return { code, extent, step, cost: costOf(lowered, tiling.lanes) }
+  const { scratchBytes } = tiling
+  return { code, extent, step, cost: costOf(lowered, tiling.lanes), scratchBytes }
 }
 
 function costOf(kernel: Kernel, lanes: number): number {

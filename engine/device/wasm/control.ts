@@ -19,6 +19,9 @@ export const controlWords = {
   fault: 52,
 } as const
 
+/** Words that the threads share. */
+export const controlLength = 2048
+
 /** Bit of the gate. */
 export const gateClosed = 1 << 30
 
@@ -30,6 +33,11 @@ export function failureAddress(thread: number): number {
   return 1024 + 64 * thread
 }
 
+/** Index of the word with the address of the thread's scratch bytes. */
+export function scratchWord(thread: number): number {
+  return 1536 + thread
+}
+
 /** Byte address of the addresses of the current job's buffers. */
 export const argumentsAddress = 8192
 
@@ -39,6 +47,7 @@ export type KernelFunction = (
   begin: number,
   end: number,
   failureAddress: number,
+  scratchAddress: number,
 ) => void
 
 /** What a worker is told of a new module: its functions are named by their kernels' numbers. */
@@ -61,9 +70,10 @@ export function takePieces(control: Int32Array, run: KernelFunction, thread: num
   const extent = control[controlWords.extent]!
   const piece = control[controlWords.piece]!
   const failure = failureAddress(thread)
+  const scratch = control[scratchWord(thread)]!
   for (;;) {
     const begin = Atomics.add(control, controlWords.next, 1) * piece
     if (begin >= extent) return
-    run(argumentsAddress, begin, Math.min(extent, begin + piece), failure)
+    run(argumentsAddress, begin, Math.min(extent, begin + piece), failure, scratch)
   }
 }

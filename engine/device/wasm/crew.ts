@@ -2,11 +2,13 @@
 // opened, shared out and closed; what the job computes it does not know.
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import {
+  controlLength,
   controlWords,
   failureAddress,
   gateClosed,
   type KernelFunction,
   type ModuleMessage,
+  scratchWord,
   takePieces,
 } from './control.ts'
 import type { WorkerStart } from './worker.ts'
@@ -30,7 +32,7 @@ export class Crew {
 
   constructor(memory: WebAssembly.Memory, threads: number) {
     this.threads = threads
-    this.#control = new Int32Array(memory.buffer, 0, 4096)
+    this.#control = new Int32Array(memory.buffer, 0, controlLength)
     this.#control[controlWords.gate] = gateClosed
     for (let thread = 1; thread < threads; thread++) {
       const { port1, port2 } = new MessageChannel()
@@ -69,6 +71,18 @@ export class Crew {
     if (Atomics.exchange(control, controlWords.fault, 0) !== 0) {
       throw new Error(`kernel ${job.kernel} failed on a worker thread`)
     }
+  }
+
+  /** Says where the scratch bytes of each thread are. */
+  setScratch(addresses: readonly number[]): void {
+    for (const [thread, address] of addresses.entries()) {
+      this.#control[scratchWord(thread)] = address
+    }
+  }
+
+  /** Address of the calling thread's scratch bytes. */
+  get scratch(): number {
+    return this.#control[scratchWord(0)]!
   }
 
   /** Forgets all failures. */

@@ -2,7 +2,7 @@
 // promises of the device port; how kernels become code is compile.ts's.
 import { strict as assert } from 'node:assert'
 import v8 from 'node:v8'
-import { byteLengthOf } from '../../../tensor/index.ts'
+import { byteLengthOf, Refusal } from '../../../tensor/index.ts'
 import { type Kernel, kernelLimits, scalarTypes, verifyKernel } from '../../ir/index.ts'
 import type {
   CheckFailure,
@@ -94,6 +94,8 @@ class WasmDevice implements Device {
   readonly #ids = new Map<string, KernelId>()
   readonly #known = new WeakMap<Kernel, KernelId>()
   readonly #arguments: Uint32Array
+  #scratchBytes = 0
+  #scratch: readonly number[] = []
 
   constructor({ threads, memoryBytes = largestMemoryBytes, log }: WasmDeviceOptions) {
     assert(threads >= 1 && threads <= maxThreads, `threads: 1 .. ${maxThreads}, got ${threads}`)
@@ -189,6 +191,7 @@ class WasmDevice implements Device {
     const compiled = fresh.map(({ id, kernel }) =>
       compileKernel(kernel, { name: `kernel${id}`, relaxedSimd: this.#relaxedSimd }),
     )
+    this.#reserveScratch(Math.max(...compiled.map(({ scratchBytes }) => scratchBytes)))
     const coded = fresh.flatMap(({ id }, index) => (compiled[index]!.code ? [id] : []))
     const functions = compiled.flatMap(({ code }) => (code ? [code] : []))
     const message = { module: new WebAssembly.Module(assemble(functions)), kernels: coded }
@@ -198,6 +201,23 @@ class WasmDevice implements Device {
       const one = compiled[index]!
       this.#kernels[id] = { ...one, kernel, run: runs.get(id), piece: this.#pieceOf(one) }
     }
+  }
+
+  /** Sees to it that each thread has so many bytes of scratch. They count as nobody's. */
+  #reserveScratch(bytes: number): void {
+    if (bytes <= this.#scratchBytes) return
+    for (const address of this.#scratch) this.#heap.release(address)
+    const placed = Array.from({ length: this.#crew.threads }, () => this.#heap.allocate(bytes))
+    this.#scratch = placed.flatMap((block) => (block ? [block.address] : []))
+    this.#scratchBytes = this.#scratch.length === placed.length ? bytes : 0
+    if (this.#scratchBytes === 0) {
+      throw new Refusal(
+        'RESOURCE_EXHAUSTED',
+        'device/out-of-memory',
+        `There is no room for ${bytes} bytes of scratch for each thread of /device:CPU:0.`,
+      )
+    }
+    this.#crew.setScratch(this.#scratch)
   }
 
   #pieceOf({ extent, step, cost }: CompiledKernel): number {
@@ -219,7 +239,7 @@ class WasmDevice implements Device {
     const checked = kernel.checks.length > 0
     if (checked) this.#crew.clearFailures()
     if (piece > 0) this.#crew.run({ kernel: command.kernel, run, extent, piece })
-    else run(argumentsAddress, 0, extent, failureAddress(0))
+    else run(argumentsAddress, 0, extent, failureAddress(0), this.#crew.scratch)
     return checked ? this.#failureOf(kernel, place) : undefined
   }
 

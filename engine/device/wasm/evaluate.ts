@@ -50,6 +50,10 @@ export class Evaluator {
   readonly #build: ExpressionBuilder
   readonly #lower: (expression: Expression) => Expression
   readonly #places = new Map<Load, Place>()
+  readonly #openPlaces = new Map<Load, Place>()
+  readonly #staged = new Map<Expression, Place>()
+  /** Guards known to hold in the open scopes from this depth on. */
+  #assumed: { readonly guards: ReadonlySet<Expression>; readonly depth: number } | undefined
 
   constructor(
     writer: FunctionWriter,
@@ -70,6 +74,24 @@ export class Evaluator {
     memo.set(this.space.keyOf(expression, position), value)
   }
 
+  /**
+   * Has vectors of the expression loaded from scratch bytes, where they were put, instead of being computed; undefined:
+   * no more.
+   */
+  stage(expression: Expression, place: Place | undefined): void {
+    if (place === undefined) this.#staged.delete(expression)
+    else this.#staged.set(expression, place)
+  }
+
+  /** Writes code in a scope of its own, entered where `condition` holds, in which guards are known to hold. */
+  assume(guards: ReadonlySet<Expression>, condition: () => void, write: () => void): void {
+    this.writer.region(condition, () => {
+      this.#assumed = { guards, depth: this.writer.depth }
+      write()
+      this.#assumed = undefined
+    })
+  }
+
   /** The value at a position, written where it is not known yet. */
   value(expression: Expression, position: Position): Value {
     const stack = [expression]
@@ -80,7 +102,7 @@ export class Evaluator {
         continue
       }
       const missing =
-        node.kind === 'apply'
+        node.kind === 'apply' && !this.#isStaged(node)
           ? node.operands.filter((operand) => this.#known(operand, position) === undefined)
           : []
       if (missing.length > 0) {
@@ -95,10 +117,15 @@ export class Evaluator {
 
   /** A local with the value in all lanes. */
   vector(expression: Expression, position: Position): number {
-    const value = this.value(expression, position)
-    if (value.kind === 'vector') return value.local
     const { lanes } = this.space
     const { dtype } = expression
+    if (expression.kind === 'load' && this.#known(expression, position) === undefined) {
+      if (!this.space.isVarying(expression) && movesByLane(dtype, lanes)) {
+        return this.#writeSplat(expression, position)
+      }
+    }
+    const value = this.value(expression, position)
+    if (value.kind === 'vector') return value.local
     if (!fitsLanes(dtype, lanes)) throw new Error(`${dtype} has no vector of ${lanes} lanes`)
     const depth = this.space.depthOf(expression)
     const key = `vector ${lanes} ${this.space.keyOf(expression, position)}`
@@ -182,7 +209,33 @@ export class Evaluator {
     })
   }
 
+  #isStaged(node: Expression): boolean {
+    return this.space.lanes > 1 && this.#staged.has(node)
+  }
+
+  #writeStaged(node: Expression, position: Position): Value {
+    const depth = this.space.depthOf(node)
+    const place = this.#staged.get(node)!
+    const vector = 16 * (position[this.space.tiling.laneAxis!] ?? 0)
+    const at = { ...place, constant: place.constant + vector }
+    const { local, offset } = this.addresses.staged(at, position)
+    this.writer.emit(depth, 'local.get', local)
+    this.writer.emit(depth, 'v128.load', offset)
+    return { kind: 'vector', local: this.writer.save(depth, 'v128') }
+  }
+
+  /** The guard of a load, unless it is known to hold where the load is. */
+  #guardOf(load: Load): Expression | undefined {
+    const { guard } = load
+    if (guard === undefined || this.#assumed === undefined) return guard
+    // A load further out is written outside of what is assumed; a position that is data is clamped by its guard's axes.
+    const inside = this.space.depthOf(load) >= this.#assumed.depth
+    const holds = inside && this.#assumed.guards.has(guard) && !this.space.isData(load.index)
+    return holds ? undefined : guard
+  }
+
   #write(node: Expression, position: Position): Value {
+    if (this.#isStaged(node)) return this.#writeStaged(node, position)
     switch (node.kind) {
       case 'constant':
         return { kind: 'constant', value: node.value }
@@ -289,6 +342,25 @@ export class Evaluator {
     narrow(node.dtype, this.emitter(depth, lanes))
   }
 
+  /** One element in all lanes. */
+  #writeSplat(load: Load, position: Position): number {
+    const { lanes } = this.space
+    const depth = this.space.depthOf(load)
+    const key = `vector ${lanes} ${this.space.keyOf(load, position)}`
+    return this.writer.once(depth, key, () => {
+      const { local, offset } = this.address(
+        load.input,
+        load.dtype,
+        this.#placeOf(load),
+        position,
+        0,
+      )
+      this.writer.emit(depth, 'local.get', local)
+      this.writer.emit(depth, `v128.load${128 / lanes}_splat`, offset)
+      return this.#masked(load, position, depth)
+    })
+  }
+
   #writeLoad(load: Load, position: Position): Value {
     const { lanes } = this.space
     const depth = this.space.depthOf(load)
@@ -304,11 +376,11 @@ export class Evaluator {
       const out = this.emitter(depth, true)
       out.emit('local.get', local)
       loadLanes(load.dtype, offset, out)
-      return this.#masked(load, position, depth)
+      return { kind: 'vector', local: this.#masked(load, position, depth) }
     }
     if (movesByLane(load.dtype, lanes)) {
       this.#gather(load, place, position, depth)
-      return this.#masked(load, position, depth)
+      return { kind: 'vector', local: this.#masked(load, position, depth) }
     }
     const locals = Array.from({ length: lanes }, (_, lane) =>
       this.#loadOne(load, position, lane, depth),
@@ -317,14 +389,15 @@ export class Evaluator {
   }
 
   /** The vector on the stack, with zeros where the guard does not hold. */
-  #masked(load: Load, position: Position, depth: number): Value {
+  #masked(load: Load, position: Position, depth: number): number {
     const loaded = this.writer.save(depth, 'v128')
-    if (load.guard === undefined) return { kind: 'vector', local: loaded }
-    const mask = this.vector(load.guard, position)
+    const guard = this.#guardOf(load)
+    if (guard === undefined) return loaded
+    const mask = this.vector(guard, position)
     this.writer.emit(depth, 'local.get', loaded)
     this.writer.emit(depth, 'local.get', mask)
     this.writer.emit(depth, 'v128.and')
-    return { kind: 'vector', local: this.writer.save(depth, 'v128') }
+    return this.writer.save(depth, 'v128')
   }
 
   /** Elements from anywhere, one after the other into the lanes of the vector on the stack. */
@@ -349,7 +422,7 @@ export class Evaluator {
   #loadOne(load: Load, position: Position, lane: number, depth: number): number {
     const place = this.#placeOf(load)
     const { local, offset } = this.address(load.input, load.dtype, place, position, lane)
-    const { guard } = load
+    const guard = this.#guardOf(load)
     this.writer.emit(depth, 'local.get', local)
     loadScalar(load.dtype, offset, this.emitter(depth, false))
     if (guard !== undefined) {
@@ -367,7 +440,7 @@ export class Evaluator {
    */
   #writeEdge(load: Load, position: Position): Value | undefined {
     const { lanes, tiling } = this.space
-    const { guard } = load
+    const guard = this.#guardOf(load)
     if (guard === undefined || !this.space.isVarying(guard)) return undefined
     if (!movesInLanes(load.dtype, lanes) || this.space.isData(load.index)) return undefined
     const { fixed, free, low, high } = splitLoad(load, this.space, this.#build)
@@ -397,7 +470,7 @@ export class Evaluator {
     const at = this.space.depthOf(load)
     this.writer.emit(at, 'local.get', local)
     loadLanes(load.dtype, offset, this.emitter(at, true))
-    return this.#masked(load, position, at)
+    return { kind: 'vector', local: this.#masked(load, position, at) }
   }
 
   /** The larger (or smaller) of a local and a number. */
@@ -444,10 +517,14 @@ export class Evaluator {
   }
 
   #placeOf(load: Load): Place {
-    let place = this.#places.get(load)
+    const open = this.#guardOf(load) !== load.guard
+    const places = open ? this.#openPlaces : this.#places
+    let place = places.get(load)
     if (place === undefined) {
-      place = protectedPlace(load, this.space, this.#build, this.#lower)
-      this.#places.set(load, place)
+      place = open
+        ? this.#plainPlace(load.index)
+        : protectedPlace(load, this.space, this.#build, this.#lower)
+      places.set(load, place)
     }
     return place
   }

@@ -9,25 +9,16 @@ import {
   type Store,
 } from '../../ir/index.ts'
 import type { WasmTiling } from '../../tile/wasm.ts'
-import { type Place, placeOf } from './address.ts'
+import { kernelParameters, type Place, placeOf } from './address.ts'
 import type { AssembledFunction, Instruction } from './assembler.ts'
 import { Evaluator } from './evaluate.ts'
 import { movesByLane, movesInLanes, storeLanes, storeScalar } from './numeric.ts'
 import { ReductionWriter } from './reduce.ts'
 import { type Segment, segmentsOf } from './segment.ts'
 import { IterationSpace, type Position } from './space.ts'
+import { StagedWriter } from './stage.ts'
+import { versionLevelOf, writeVersions } from './version.ts'
 import { type Counter, FunctionWriter } from './writer.ts'
-
-/** Parameters of every kernel's function, all i32. */
-export const kernelParameters = {
-  /** Address of the addresses of the buffers: inputs, then outputs. */
-  buffers: 0,
-  /** Range of the outermost loop's counter to run, end exclusive. */
-  begin: 1,
-  end: 2,
-  /** Address of the thread's failure: an i64, the least of position * checks + check that failed. */
-  failure: 3,
-} as const
 
 /** What the generator may use beside the kernel. */
 export interface GeneratorOptions {
@@ -47,7 +38,7 @@ export function generateKernel(
   tiling: WasmTiling,
   options: GeneratorOptions,
 ): AssembledFunction {
-  const writer = new FunctionWriter(options.name, ['i32', 'i32', 'i32', 'i32'])
+  const writer = new FunctionWriter(options.name, ['i32', 'i32', 'i32', 'i32', 'i32'])
   const space = new IterationSpace(kernel, tiling)
   const evaluator = new Evaluator(writer, space, options.build, options.lower)
   new KernelWriter(kernel, tiling, evaluator, options).write()
@@ -60,12 +51,14 @@ class KernelWriter {
   readonly #evaluator: Evaluator
   readonly #options: GeneratorOptions
   readonly #stores: ReadonlyMap<Store, Place>
+  readonly #staged: StagedWriter
 
   constructor(kernel: Kernel, tiling: WasmTiling, evaluator: Evaluator, options: GeneratorOptions) {
     this.#kernel = kernel
     this.#tiling = tiling
     this.#evaluator = evaluator
     this.#options = options
+    this.#staged = new StagedWriter(evaluator)
     this.#stores = new Map(
       kernel.stores.map((store) => {
         const place = placeOf(store.index)
@@ -90,8 +83,9 @@ class KernelWriter {
       return
     }
     for (const segment of segmentsOf(this.#tiling, axis, this.#kernel.loops[axis]!)) {
-      if (at === 0) this.#openShared(segment, axis, () => this.#openParallel(at + 1))
-      else this.#open(segment, axis, () => this.#openParallel(at + 1))
+      const inside = () => this.#staged.around(axis, segment, () => this.#openParallel(at + 1))
+      if (at === 0) this.#openShared(segment, axis, inside)
+      else this.#open(segment, axis, inside)
     }
   }
 
@@ -183,9 +177,14 @@ class KernelWriter {
       return
     }
     const axis = this.#kernel.loops.length + at
-    for (const segment of segmentsOf(this.#tiling, axis, this.#kernel.reduced[at]!)) {
-      this.#open(segment, axis, () => this.#openReduced(at + 1, write))
+    const open = () => {
+      for (const segment of segmentsOf(this.#tiling, axis, this.#kernel.reduced[at]!)) {
+        this.#open(segment, axis, () => this.#openReduced(at + 1, write))
+      }
     }
+    if (at === versionLevelOf(this.#kernel.reduced)) {
+      writeVersions(this.#evaluator, this.#options, at, open)
+    } else open()
   }
 
   /** Unrolled parallel axes, the lane axis last. */

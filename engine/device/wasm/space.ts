@@ -76,6 +76,15 @@ export class IterationSpace {
     return reduced ? axes | ((1 << this.kernel.loops.length) - 1) : axes
   }
 
+  /** Reduction loops that the value depends on, outermost first. */
+  reducedAxesOf(expression: Expression): number[] {
+    const axes = this.axesOf(expression)
+    const first = this.kernel.loops.length
+    return this.kernel.reduced
+      .map((_, at) => first + at)
+      .filter((axis) => (axes & (1 << axis)) !== 0)
+  }
+
   /** Whether the value comes from a buffer. */
   isData(expression: Expression): boolean {
     return dependenceOf(this.#analysis, expression).data

@@ -2,6 +2,7 @@
 // current job. It holds nothing but functions; all data is in the shared memory.
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import {
+  controlLength,
   controlWords,
   gateClosed,
   instantiate,
@@ -21,7 +22,7 @@ export interface WorkerStart {
 const spins = 2000
 
 function serve({ memory, port, thread }: WorkerStart): void {
-  const control = new Int32Array(memory.buffer, 0, 256)
+  const control = new Int32Array(memory.buffer, 0, controlLength)
   const functions = new Map<number, KernelFunction>()
   let seen = 0
   const learn = () => {

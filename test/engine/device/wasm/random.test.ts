@@ -19,7 +19,8 @@ function oddTiling(kernel: Kernel, dice: Dice): ForcedWasmTiling {
   if (dice.roll(2) === 0) order.reverse()
   const unroll = extents.map(() => 1 + dice.roll(3))
   if (lanes === 1 || extents.length === 0) return { lanes: 1, laneAxis: undefined, unroll, order }
-  return { lanes, laneAxis: dice.roll(extents.length), unroll, order }
+  const staging = dice.roll(2) === 0
+  return { lanes, laneAxis: dice.roll(extents.length), unroll, order, staging }
 }
 
 function failureOf(kernel: Kernel, least: bigint | undefined) {

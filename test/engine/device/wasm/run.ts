@@ -41,13 +41,15 @@ export function runKernel(
     view.setUint32(argumentsAddress + 4 * at, address, true)
   }
   view.setBigInt64(failureAddress(0), -1n, true)
+  const scratch = heap.allocate(compiled.scratchBytes)!.address
   if (compiled.code !== undefined) {
     const module = new WebAssembly.Module(assemble([compiled.code]))
     const run = instantiate({ module, kernels: [0] }, heap.memory).get(0)!
     const steps = Math.ceil(compiled.extent / compiled.step / (options.pieces ?? 1))
     const piece = Math.max(1, steps) * compiled.step
     for (let begin = 0; begin < compiled.extent; begin += piece) {
-      run(argumentsAddress, begin, Math.min(compiled.extent, begin + piece), failureAddress(0))
+      const end = Math.min(compiled.extent, begin + piece)
+      run(argumentsAddress, begin, end, failureAddress(0), scratch)
     }
   }
   const least = view.getBigUint64(failureAddress(0), true)
