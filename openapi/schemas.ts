@@ -338,6 +338,128 @@ export const Operation = Type.Object(
   { title: 'Operation' },
 )
 
+const namedTensors = Type.Array(
+  Type.Object({
+    name: Type.String(),
+    dtype: Type.Union([Type.String(), Type.Null()]),
+    shape: shapeReply,
+  }),
+)
+
+/** A graph and what an upload learned of it. */
+export const Graph = Type.Object(
+  {
+    id: Type.String({ description: 'SHA-256 of the serialized GraphDef.' }),
+    node_count: Type.Integer(),
+    ops: Type.Record(Type.String(), Type.Integer()),
+    unsupported: Type.Array(Type.Object({ op: Type.String(), node: Type.String() })),
+    inputs: namedTensors,
+    outputs: namedTensors,
+    variables: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        container: Type.String(),
+        node: Type.String(),
+        dtype: Type.String(),
+        shape: shapeReply,
+        reference: Type.Boolean(),
+      }),
+    ),
+    nbytes: Type.Integer(),
+    created_at: Type.String(),
+  },
+  { title: 'Graph' },
+)
+
+/** A page of graphs. */
+export const GraphPage = Type.Object({ graphs: Type.Array(Graph), cursor }, { title: 'GraphPage' })
+
+/** A run of a graph. */
+export const RunGraph = Type.Object(
+  {
+    feeds: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        description: 'Tensors by tensor name: a Tensor object, or its bare value.',
+      }),
+    ),
+    fetches: Type.Optional(Type.Array(Type.String(), { maxItems: 10_000 })),
+    targets: Type.Optional(Type.Array(Type.String(), { maxItems: 10_000 })),
+    container: Type.Optional(Type.String()),
+    device: Type.Optional(Type.String()),
+    durability: Type.Optional(
+      Type.Union([Type.Literal('durable'), Type.Literal('checkpoint')], {
+        description: 'Writes are committed before the reply in either case; the reply says so.',
+      }),
+    ),
+    report: Type.Optional(Type.Boolean()),
+  },
+  {
+    title: 'RunGraph',
+    additionalProperties: false,
+    examples: [{ feeds: { x: [1, 2, 5] }, fetches: ['y'] }],
+  },
+)
+
+/** What a run gave. */
+export const RunReply = Type.Object(
+  {
+    fetches: Type.Record(Type.String(), Tensor),
+    written: Type.Array(Written),
+    durable: Type.Boolean(),
+    replayed: Type.Optional(Type.Boolean()),
+    report: Type.Optional(Type.Unknown()),
+  },
+  { title: 'RunReply' },
+)
+
+/** How a version of a model is doing. */
+export const ModelVersion = Type.Object(
+  {
+    name: Type.String(),
+    version: Type.Integer(),
+    state: Type.String(),
+    error: Type.Union([Type.String(), Type.Null()]),
+    container: Type.String({ description: 'Where its variables are.' }),
+    signatures: Type.Array(Type.String()),
+    created_at: Type.String(),
+  },
+  { title: 'ModelVersion' },
+)
+
+/** A predict request in TensorFlow Serving's JSON. */
+export const PredictRequest = Type.Object(
+  {
+    signature_name: Type.Optional(Type.String()),
+    instances: Type.Optional(Type.Unknown({ description: 'Row form: a list of examples.' })),
+    inputs: Type.Optional(Type.Unknown({ description: 'Column form: values by input name.' })),
+  },
+  { title: 'PredictRequest', examples: [{ instances: [1, 2, 5] }] },
+)
+
+/** A classify or regress request in TensorFlow Serving's JSON. */
+export const ExamplesRequest = Type.Object(
+  {
+    signature_name: Type.Optional(Type.String()),
+    context: Type.Optional(Type.Unknown()),
+    examples: Type.Array(Type.Unknown()),
+  },
+  { title: 'ExamplesRequest' },
+)
+
+/** Versions of a model in TensorFlow Serving's form. */
+export const ModelStatus = Type.Object(
+  {
+    model_version_status: Type.Array(
+      Type.Object({
+        version: Type.String(),
+        state: Type.String(),
+        status: Type.Object({ error_code: Type.String(), error_message: Type.String() }),
+      }),
+    ),
+  },
+  { title: 'ModelStatus' },
+)
+
 /** A device as the engine sees it. */
 export const Device = Type.Object(
   {

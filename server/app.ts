@@ -5,7 +5,7 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import underPressure from '@fastify/under-pressure'
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { documentHead, nameSchemas } from '../openapi/index.ts'
 import type { Service } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
@@ -15,8 +15,11 @@ import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
+import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
+import { modelRoutes } from './routes/models.ts'
 import { serviceRoutes } from './routes/service.ts'
+import { servingRoutes } from './routes/serving.ts'
 import { variableValueRoutes } from './routes/variable-values.ts'
 import { variableRoutes } from './routes/variables.ts'
 import { validatorCompiler } from './validation.ts'
@@ -34,7 +37,7 @@ const mostEventLoopDelayMs = 2 * secondMs
 export async function buildApp({ service, logLevel }: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     logger: logLevel === 'silent' ? false : { level: logLevel },
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: service.limits.jsonBodyBytes,
     // Uploads may take long; what must not is a body that does not come at all (headersTimeout).
     requestTimeout: 600 * secondMs,
@@ -80,9 +83,12 @@ export async function buildApp({ service, logLevel }: AppOptions): Promise<Fasti
     variableRoutes(routes, service)
     checkpointRoutes(routes, service)
     serviceRoutes(routes, service)
+    modelRoutes(routes, service)
   })
   variableValueRoutes(app, service)
   checkpointFileRoutes(app, service)
+  graphRoutes(app, service)
+  await servingRoutes(app, service)
   healthRoutes(app, service, metrics)
   app.get('/openapi.json', { schema: { hide: true } }, () => openApiOf(app))
   return app

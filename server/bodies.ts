@@ -7,6 +7,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Media types that the route takes; absent: JSON only, where it has a body schema. */
     consumes?: readonly string[]
+    /** The route reads whatever comes, or nothing, and judges it itself. */
+    readsAnyBody?: boolean
     /** A missing body counts as `{}`. */
     bodyOptional?: boolean
   }
@@ -42,18 +44,28 @@ const streamTypes = new Set([
 
 /** Teaches the app the types, and to refuse what a route does not take (415, 400) before its handler. */
 export function registerBodies(app: FastifyInstance): void {
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (request, text) => {
-    checkEncoding(request)
-    if (text.length === 0 && request.routeOptions.config.bodyOptional) return {}
-    return parseJson(text as string)
-  })
-  app.addContentTypeParser([...streamTypes], async (request, payload) => {
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    async (request: FastifyRequest, text: string | Buffer) => {
+      checkEncoding(request)
+      if (text.length === 0 && request.routeOptions.config.bodyOptional) return {}
+      return parseJson(text as string)
+    },
+  )
+  app.addContentTypeParser([...streamTypes], async (request: FastifyRequest, payload: unknown) => {
     checkEncoding(request)
     return payload
   })
   app.addHook('onRoute', (route) => {
     const takesBody = route.schema?.body !== undefined || route.config?.consumes !== undefined
-    if (!takesBody || route.method === 'GET' || route.method === 'HEAD') return
+    if (
+      !takesBody ||
+      route.config?.readsAnyBody ||
+      route.method === 'GET' ||
+      route.method === 'HEAD'
+    )
+      return
     const consumes = route.config?.consumes ?? [tensorTypes.json]
     const hooks = route.preValidation
     route.config = { ...route.config, consumes }

@@ -119,6 +119,19 @@ export function statusesOf(code: Code): readonly number[] {
   return [...new Set([codes[code].status, ...Object.values(exceptions[code] ?? {})])]
 }
 
+/** Statuses that TensorFlow Serving's own paths answer with, beside the good ones. */
+export const servingStatuses: readonly number[] = [
+  ...new Set([
+    codes.INVALID_ARGUMENT.serving,
+    codes.NOT_FOUND.serving,
+    codes.RESOURCE_EXHAUSTED.serving,
+    codes.INTERNAL.serving,
+    codes.UNIMPLEMENTED.serving,
+    codes.UNAVAILABLE.serving,
+    codes.DEADLINE_EXCEEDED.serving,
+  ]),
+]
+
 /** A problem of RFC 9457. */
 export interface ProblemBody {
   readonly type: string

@@ -1,5 +1,6 @@
 // Validation of requests with the typebox schemas of the routes, and the sentences about what did
 // not fit. Types are coerced in queries and paths, which hold only text, and never in bodies.
+import { Readable } from 'node:stream'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -16,6 +17,8 @@ interface SchemaError {
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const check = Compile(schema)
   return (value: unknown) => {
+    // What stays a stream is checked by whoever reads it; its media type has been checked.
+    if (httpPart === 'body' && value instanceof Readable) return { value }
     const converted = httpPart === 'body' ? value : Value.Convert(schema, value)
     if (check.Check(converted)) return { value: converted }
     return { error: new Error(describe(check.Errors(converted), httpPart ?? 'request')) }

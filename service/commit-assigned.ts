@@ -41,6 +41,7 @@ export async function commitAssigned(
           : context.engine.adopt(assigned.handle, valueId)
       }),
     )
+    context.engineUse.count++
     return committed
   } catch (error) {
     await releaseAll(context.engine, destinations)

@@ -19,6 +19,8 @@ export interface Context {
   readonly writes: WriteOrder
   readonly spool: Spool
   readonly keysInFlight: KeysInFlight
+  /** How often the engine was put to use: what is resident may differ after each time. */
+  readonly engineUse: { count: number }
   /** Ids of the one-op graphs that the engine has. */
   readonly loadedUpdates: Set<string>
 }

@@ -19,8 +19,6 @@ export interface Devices {
   /** By its name, or by a string that means it. */
   get(name: string): Promise<DeviceStatus>
   residence(variable: VariableRecord): Promise<Residence>
-  /** The engine did something: what is known of residence is old. */
-  touch(): void
   /** Brings variables' values to a device, or drops their copies there. */
   load(name: string, variables: readonly VariableRecord[]): Promise<void>
   evict(name: string, variables: readonly VariableRecord[]): Promise<void>
@@ -30,12 +28,19 @@ const freshMs = 1000
 
 /** The devices of an engine. The first one listed is the default. */
 export function createDevices(context: Context): Devices {
-  let known: { readonly at: number; readonly devices: Promise<readonly DeviceStatus[]> } | undefined
+  let known:
+    | {
+        readonly at: number
+        readonly use: number
+        readonly devices: Promise<readonly DeviceStatus[]>
+      }
+    | undefined
 
   function recent(): Promise<readonly DeviceStatus[]> {
     const now = context.clock()
-    if (known === undefined || now - known.at > freshMs || now < known.at) {
-      known = { at: now, devices: context.engine.devices() }
+    const use = context.engineUse.count
+    if (known === undefined || known.use !== use || Math.abs(now - known.at) > freshMs) {
+      known = { at: now, use, devices: context.engine.devices() }
       known.devices.catch(() => {
         known = undefined
       })
@@ -70,9 +75,6 @@ export function createDevices(context: Context): Devices {
         residentOn: key === undefined ? [] : holders.map((device) => device.facts.name),
       }
     },
-    touch() {
-      known = undefined
-    },
     async load(name, variables) {
       const device = await get(name)
       const values = variables.flatMap(({ value }) =>
@@ -81,13 +83,13 @@ export function createDevices(context: Context): Devices {
           : [{ value: value.valueId, dtype: value.dtype, shape: value.shape }],
       )
       await context.engine.prefetch(device.facts.name, values)
-      known = undefined
+      context.engineUse.count++
     },
     async evict(name, variables) {
       const device = await get(name)
       const keys = variables.flatMap(({ value }) => (value === undefined ? [] : [value.valueId]))
       await context.engine.evict(device.facts.name, keys)
-      known = undefined
+      context.engineUse.count++
     },
   }
 }

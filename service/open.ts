@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { createEngine } from '../engine/index.ts'
 import { openStore } from '../store/index.ts'
+import { demoFiles, demoModel } from './demo.ts'
 import type { Limits } from './limits.ts'
 import { createService, type Service } from './service.ts'
 import { openSpool } from './spool.ts'
@@ -37,7 +38,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       gpuEnvironment: options.gpuEnvironment,
       log,
     })
-    return createService({ store, engine, spool, clock, log, limits: options.limits ?? {} })
+    const limits = options.limits ?? {}
+    const isFresh = (await store.status()).sequence === 0
+    const service = createService({ store, engine, spool, clock, log, limits })
+    if (options.demo && isFresh) {
+      await service.models.putFiles(demoModel.name, demoModel.version, await demoFiles())
+    }
+    return service
   } catch (error) {
     await store.close()
     throw error

@@ -6,10 +6,14 @@ import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
+import { createGraphs, type Graphs } from './graphs.ts'
 import { defaultLimits, type Limits } from './limits.ts'
+import { createModels, type Models } from './models.ts'
 import { createOperations, type Operations } from './operations.ts'
 import type { PhiloxKey } from './philox.ts'
+import { createPredictions, type Predictions } from './predict.ts'
 import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
+import { createRuns } from './runs.ts'
 import type { Spool } from './spool.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
 import { createVariableValues, type VariableValues } from './variable-values.ts'
@@ -26,6 +30,9 @@ export interface Service {
   readonly files: CheckpointFiles
   readonly devices: Devices
   readonly operations: Operations
+  readonly graphs: Graphs
+  readonly models: Models
+  readonly predictions: Predictions
   restore(ref: string, request: RestoreRequest): Promise<RestoreReport>
   containers(): Promise<readonly string[]>
   storeStatus(): Promise<StoreStatus>
@@ -56,9 +63,13 @@ export function createService(parts: ServiceParts): Service {
     writes: createWriteOrder(),
     spool,
     keysInFlight: new Set(),
+    engineUse: { count: 0 },
     loadedUpdates: new Set(),
   }
   const checkpoints = createCheckpoints(context)
+  const devices = createDevices(context)
+  const runs = createRuns(context)
+  const models = createModels(context, runs)
   const operations = createOperations(clock, (message, error) =>
     log('error', `${message}: ${error}`),
   )
@@ -70,8 +81,11 @@ export function createService(parts: ServiceParts): Service {
     stored: createStoredValues(context),
     checkpoints,
     files: createCheckpointFiles(context),
-    devices: createDevices(context),
+    devices,
     operations,
+    graphs: createGraphs(context, runs),
+    models,
+    predictions: createPredictions(context, models, runs),
     async restore(ref, request) {
       const checkpoint = await checkpoints.get(ref, request.container)
       return restoreCheckpoint(context, checkpoint, request)

@@ -6,6 +6,7 @@ import {
   fitsShape,
   formatShape,
   type PartialShape,
+  packStrings,
   Refusal,
   type Tensor,
   type TensorStream,
@@ -72,4 +73,10 @@ export function checkAssignable(
 /** Hex SHA-256 of a value's bytes, for telling requests apart. */
 export function contentDigest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Type, shape and content of a tensor in one word, for telling requests apart. */
+export function digestOfTensor(tensor: Tensor): string {
+  const bytes = tensor.dtype === 'string' ? packStrings(tensor) : tensor.bytes
+  return `${tensor.dtype}[${tensor.shape}]${contentDigest(bytes)}`
 }

@@ -63,11 +63,13 @@ async function readinessOf(service: Service) {
   const devices = Object.fromEntries(
     (await service.devices.list()).map(({ facts, state }) => [facts.name, state]),
   )
+  const models = await service.models.list()
+  const isWarm = models.every(({ state }) => state !== 'LOADING')
   const someDevice = Object.values(devices).includes('ready')
   return {
-    ready: store.writable && someDevice,
+    ready: store.writable && someDevice && isWarm,
     store: { writable: store.writable, reason: store.reason ?? null },
     engine: { devices },
-    models: {},
+    models: Object.fromEntries(models.map((one) => [`${one.model}/${one.version}`, one.state])),
   }
 }

@@ -1,0 +1,95 @@
+// /v1/models: taking models in, listing and deleting them. What TensorFlow Serving's clients call is
+// in serving.ts.
+import type { Readable } from 'node:stream'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { ModelVersion } from '../../openapi/index.ts'
+import type { ModelStatus, Service } from '../../service/index.ts'
+import { fileTypes } from '../bodies.ts'
+import { status } from '../errors.ts'
+import { emptyReply, refusals, timeText } from './schemas.ts'
+
+const tags = ['models']
+
+/** Path parameters of a version. */
+export const versionParams = Type.Object({
+  model: Type.String(),
+  version: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+})
+
+/** Adds the routes. */
+export function modelRoutes(instance: FastifyInstance, service: Service): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const url = '/v1/models/:model([^:/]+)/versions/:version(\\d{1,16})'
+  app.get(
+    '/v1/models',
+    {
+      schema: {
+        tags,
+        summary: 'List models and their versions',
+        operationId: 'listModels',
+        response: { [status.ok]: Type.Object({ models: Type.Array(ModelVersion) }) },
+      },
+    },
+    async () => ({ models: (await service.models.list()).map(versionReply) }),
+  )
+  app.put(
+    url,
+    {
+      bodyLimit: service.limits.uploadBytes,
+      config: { consumes: fileTypes },
+      schema: {
+        tags,
+        summary: 'Take in a tar, tar.gz or zip of a SavedModel',
+        operationId: 'uploadModel',
+        consumes: [...fileTypes],
+        params: versionParams,
+        response: {
+          [status.created]: ModelVersion,
+          ...refusals(
+            'INVALID_ARGUMENT',
+            'NOT_FOUND',
+            'ALREADY_EXISTS',
+            'DATA_LOSS',
+            'RESOURCE_EXHAUSTED',
+            'UNIMPLEMENTED',
+          ),
+        },
+      },
+    },
+    async ({ params, body }, reply) => {
+      const made = await service.models.put(params.model, params.version, body as Readable)
+      reply.code(status.created)
+      return versionReply(made)
+    },
+  )
+  app.delete(
+    url,
+    {
+      schema: {
+        tags,
+        summary: 'Delete a version and its variables',
+        operationId: 'deleteModel',
+        params: versionParams,
+        response: { [status.noContent]: emptyReply('Deleted'), ...refusals('NOT_FOUND') },
+      },
+    },
+    async ({ params }, reply) => {
+      await service.models.remove(params.model, params.version)
+      return reply.code(status.noContent).send()
+    },
+  )
+}
+
+function versionReply(one: ModelStatus) {
+  return {
+    name: one.model,
+    version: one.version,
+    state: one.state,
+    error: one.error?.message ?? null,
+    container: one.container,
+    signatures: [...one.signatures],
+    created_at: timeText(one.createdAt),
+  }
+}
