@@ -1,10 +1,10 @@
 // Scalar expressions, rows and kernels: the language between the planner and the devices.
-export { evaluate, expressionBuilder, remake, resultTypeOf } from './build.ts'
+export { evaluate, expressionBuilder } from './build.ts'
 export type * from './expression.ts'
 export type * from './kernel.ts'
-export { type AffinePosition, linearOf } from './linear.ts'
+export { linearOf } from './linear.ts'
 export { printExpression, printKernel } from './print.ts'
-export { type Range, rangeOf } from './range.ts'
+export { rangeOf } from './range.ts'
 export type * from './row.ts'
 export { computedTypeOf } from './rows/conversion.ts'
 export { rowOf, rows } from './rows.ts'

@@ -31,7 +31,7 @@ function within(low: number, high: number): Range | undefined {
 }
 
 /** Range of `a * b` as a whole number of any size. */
-export function timesRange(a: Range, b: Range): Range {
+function timesRange(a: Range, b: Range): Range {
   const products = [a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]]
   return [Math.min(...products), Math.max(...products)]
 }

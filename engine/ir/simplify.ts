@@ -21,7 +21,7 @@ export function simplify(
 }
 
 /** Whether the expression is the constant of that value. */
-export function isConstant(expression: Expression, value: Scalar): boolean {
+function isConstant(expression: Expression, value: Scalar): boolean {
   return expression.kind === 'constant' && sameScalar(expression.value, value)
 }
 

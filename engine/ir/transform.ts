@@ -9,7 +9,7 @@ import { orderOf } from './walk.ts'
  * The expressions again, made by `build`. `replace` sees each node whose operands are replaced already
  * and answers with another expression, or undefined to keep it.
  */
-export function mapExpressions(
+function mapExpressions(
   build: ExpressionBuilder,
   roots: readonly Expression[],
   replace: (node: Expression) => Expression | undefined = () => undefined,

@@ -1,3 +1,3 @@
 // The reference device.
 export { type Elements, interpret } from './interpret.ts'
-export { type ReferenceOptions, referenceDevice } from './reference.ts'
+export { referenceDevice } from './reference.ts'

@@ -13,7 +13,7 @@ interface Buffer {
 }
 
 /** Limits of a reference device, smaller ones for tests. */
-export interface ReferenceOptions {
+interface ReferenceOptions {
   readonly maxBufferBytes?: number
   readonly memoryBytes?: number
   readonly types?: readonly ScalarType[]

@@ -49,7 +49,7 @@ function powerOfTwo(build: ExpressionBuilder, dtype: ScalarType, n: Expression):
 }
 
 /** `y * 2^n` for whole `n` twice as large as exponents go, in two steps: denormals round once. */
-export function scaled(
+function scaled(
   build: ExpressionBuilder,
   dtype: ScalarType,
   y: Expression,
@@ -86,7 +86,7 @@ export function expScaled(
 }
 
 /** `e^x - 1` with all its digits near 0. */
-export function expm1Of(build: ExpressionBuilder, dtype: ScalarType, x: Expression): Expression {
+function expm1Of(build: ExpressionBuilder, dtype: ScalarType, x: Expression): Expression {
   const f = formula(build, dtype)
   const low = f.apply('max', x, widthOf(dtype, -30, -60))
   const { n, r } = reduced(f, f.apply('min', low, widthOf(dtype, 89, 710)))

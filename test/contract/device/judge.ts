@@ -30,7 +30,7 @@ export function unitInLastPlace(dtype: ScalarType, value: number): number {
 }
 
 /** Whether a number is one that a GPU may take for zero. */
-export function isDenormal(dtype: ScalarType, value: Scalar): boolean {
+function isDenormal(dtype: ScalarType, value: Scalar): boolean {
   if (!isFloat(dtype) || typeof value !== 'number' || value === 0) return false
   return Math.abs(value) < 2 ** (forms[dtype]?.least ?? 0)
 }
@@ -41,7 +41,7 @@ export function isSame(a: Scalar, b: Scalar, zeros: boolean): boolean {
 }
 
 /** Whether `got` lies within `ulps` of `exact`, judged in the type; infinities may be one step away. */
-export function isNear(
+function isNear(
   dtype: ScalarType,
   exact: number,
   got: number,

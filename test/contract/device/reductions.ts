@@ -32,7 +32,7 @@ function values(dtype: ScalarType, count: number, random: () => number): Scalar[
 }
 
 /** How far a float reduction may be off: every step rounds, in any order. */
-export function reductionBound(
+function reductionBound(
   combine: Combine,
   dtype: ScalarType,
   row: readonly Scalar[],

@@ -56,7 +56,7 @@ export function edgesOf(dtype: ScalarType): Scalar[] {
 }
 
 /** One value of a type: mostly small, sometimes anything. */
-export function anyValue(dtype: ScalarType, random: () => number): Scalar {
+function anyValue(dtype: ScalarType, random: () => number): Scalar {
   if (dtype === 'bool') return random() < 0.5
   const small = (random() * 2 - 1) * (random() < 0.5 ? 2 : 40)
   if (isFloat(dtype)) {
