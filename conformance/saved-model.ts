@@ -2,9 +2,15 @@
 // signatures to call. What the service does with a store and HTTP.
 
 import type { ValueBinding } from '../engine/index.ts'
-import { collect, openBundle, readSavedModel, selectMetaGraph } from '../formats/index.ts'
+import {
+  collect,
+  openBundle,
+  readSavedModel,
+  selectMetaGraph,
+  sliceTensor,
+} from '../formats/index.ts'
 import { encodeGraphDef } from '../proto/index.ts'
-import type { Tensor } from '../tensor/index.ts'
+import { stringTensor, type Tensor } from '../tensor/index.ts'
 import type { Bench } from './devices.ts'
 import { checksumTools, folderFiles } from './folder.ts'
 import { openSession } from './session.ts'
@@ -18,7 +24,7 @@ export interface LoadedModel {
   close(): Promise<void>
 }
 
-/** Loads the model in the folder `path` (tags: serve) under the graph id `id`. */
+/** Loads the model in the folder `path` (tags: serve, or its only graph) under the graph id `id`. */
 export async function loadSavedModel(
   { engine, keep }: Bench,
   path: string,
@@ -26,21 +32,28 @@ export async function loadSavedModel(
 ): Promise<LoadedModel> {
   const files = folderFiles(path)
   const model = await readSavedModel(files)
-  const metaGraph = selectMetaGraph(model, ['serve'])
+  const [only, ...others] = model.metaGraphs
+  const metaGraph = others.length === 0 ? only : selectMetaGraph(model, ['serve'])
   await engine.load(id, encodeGraphDef(metaGraph.graphDef))
   const bindings = new Map<string, ValueBinding>()
   if (model.variables?.format === 'v2' && metaGraph.restore !== undefined) {
     const bundle = await openBundle(files, model.variables.prefix, checksumTools)
     const byKey = new Map(bundle.tensors.map((tensor) => [tensor.name, tensor]))
-    for (const { checkpointKey, variable } of metaGraph.restore.variables) {
-      const tensor = byKey.get(checkpointKey)
-      if (tensor === undefined) throw new Error(`no ${checkpointKey} for ${variable}`)
+    for (const { checkpointKey, variable, sliceSpec } of metaGraph.restore.variables) {
+      const stored = byKey.get(checkpointKey)
+      if (stored === undefined) throw new Error(`no ${checkpointKey} for ${variable}`)
+      const tensor = sliceTensor(stored, sliceSpec)
       const value = keep(await collect(tensor.chunks(), tensor.byteLength))
       bindings.set(`\n${variable}`, { dtype: tensor.dtype, shape: tensor.shape, value })
     }
   }
   const session = openSession(engine, id, '', bindings)
-  if (metaGraph.initOp !== undefined) await session.run({}, [], [metaGraph.initOp])
+  const assets = metaGraph.assets.map(({ tensorName, filename }) => {
+    return [tensorName, stringTensor([], [Buffer.from(filename)])] as const
+  })
+  if (metaGraph.initOp !== undefined) {
+    await session.run(Object.fromEntries(assets), [], [metaGraph.initOp])
+  }
   return {
     async call(name, inputs) {
       const signature = metaGraph.signatures.get(name)
