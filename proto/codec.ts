@@ -3,10 +3,7 @@ import type { Field, FieldValue, MessageShape } from './field.ts'
 import { messageShape, pushTo, setOneof } from './field.ts'
 import type { Draft, Message } from './message.ts'
 import type { MessageName, ScalarName } from './schema.ts'
-import { WireError, WireReader, WireWriter, wireTypes } from './wire.ts'
-
-/** Messages may nest this deep; protobuf's own default. */
-export const maxDepth = 100
+import { maxDepth, readWire, WireError, type WireReader, WireWriter, wireTypes } from './wire.ts'
 
 /** Limits on what a decoded message may hold. */
 export interface DecodeLimits {
@@ -37,13 +34,12 @@ export function decode<Name extends MessageName>(
   bytes: Uint8Array,
   limits: DecodeLimits = {},
 ): Message<Name> {
-  const decoding: Decoding = {
-    reader: new WireReader(bytes),
-    cells: limits.maxCells ?? defaultMaxCells,
-  }
   const shape = messageShape(name)
   const message = shape.create()
-  decodeInto(decoding, shape, message, bytes.byteLength, maxDepth)
+  readWire(bytes, (reader) => {
+    const decoding = { reader, cells: limits.maxCells ?? defaultMaxCells }
+    decodeInto(decoding, shape, message, maxDepth)
+  })
   return message as Message<Name>
 }
 
@@ -56,17 +52,16 @@ function decodeInto(
   decoding: Decoding,
   shape: MessageShape,
   message: Record<string, unknown>,
-  end: number,
   depth: number,
 ): void {
   const { reader } = decoding
   if (depth <= 0) throw reader.error(`messages are nested deeper than ${maxDepth}`)
   spend(decoding, cellsOfMessage)
-  while (reader.offset < end) {
-    const { number, wireType } = reader.tag(end)
-    const field = shape.byNumber.get(number)
-    if (field === undefined) reader.skip(number, wireType, end, depth)
-    else decodeField(decoding, shape, field, message, wireType, end, depth)
+  while (reader.hasMore) {
+    const tag = reader.tag()
+    const field = shape.byNumber.get(tag >>> 3)
+    if (field === undefined) reader.skip(tag, depth)
+    else decodeField(decoding, shape, field, message, tag & 7, depth)
   }
 }
 
@@ -76,7 +71,6 @@ function decodeField(
   field: Field,
   message: Record<string, unknown>,
   wireType: number,
-  end: number,
   depth: number,
 ): void {
   const { reader } = decoding
@@ -85,49 +79,40 @@ function decodeField(
     if (field.label !== 'repeated' || wireType !== wireTypes.lengthDelimited) {
       throw reader.error(`${shape.name}.${field.name} has the wire type ${wireType}`)
     }
-    decodePacked(decoding, field, message, reader.lengthDelimited(end))
+    decodePacked(decoding, field, message)
     return
   }
   switch (field.label) {
     case 'map':
     case 'map_uint32':
-      decodeMapEntry(decoding, field, message, reader.lengthDelimited(end), depth - 1)
+      decodeMapEntry(decoding, field, message, depth - 1)
       return
     case 'repeated':
-      pushTo(message, field.name, decodeValue(decoding, field, undefined, end, depth))
+      pushTo(message, field.name, decodeValue(decoding, field, undefined, depth))
       return
     case 'oneof':
-      setOneof(
-        shape,
-        message,
-        field.name,
-        decodeValue(decoding, field, message[field.name], end, depth),
-      )
+      setOneof(shape, message, field.name, decodeValue(decoding, field, message[field.name], depth))
       return
     case undefined:
-      message[field.name] = decodeValue(decoding, field, message[field.name], end, depth)
+      message[field.name] = decodeValue(decoding, field, message[field.name], depth)
       return
     default:
       field.label satisfies never
   }
 }
 
-function decodePacked(
-  decoding: Decoding,
-  field: Field,
-  message: Record<string, unknown>,
-  end: number,
-): void {
+function decodePacked(decoding: Decoding, field: Field, message: Record<string, unknown>): void {
   const { reader } = decoding
   const type = field.kind === 'enum' ? 'int32' : (field.type as ScalarName)
-  while (reader.offset < end) pushTo(message, field.name, decodeScalar(decoding, type, end))
+  const outerEnd = reader.enter()
+  while (reader.hasMore) pushTo(message, field.name, decodeScalar(decoding, type))
+  reader.leave(outerEnd)
 }
 
 function decodeMapEntry(
   decoding: Decoding,
   field: Field,
   message: Record<string, unknown>,
-  end: number,
   depth: number,
 ): void {
   const { reader } = decoding
@@ -136,18 +121,21 @@ function decodeMapEntry(
   const isText = field.label === 'map'
   let key: string | number = isText ? '' : 0
   let value: FieldValue
-  while (reader.offset < end) {
-    const { number, wireType } = reader.tag(end)
+  const outerEnd = reader.enter()
+  while (reader.hasMore) {
+    const tag = reader.tag()
+    const [number, wireType] = [tag >>> 3, tag & 7]
     if (number === 1 && wireType === (isText ? wireTypes.lengthDelimited : wireTypes.varint)) {
-      key = isText ? reader.string(end) : reader.uint32(end)
+      key = isText ? reader.string() : reader.uint32()
     } else if (number === 2 && wireType === valueWireTypeOf(field)) {
-      value = decodeValue(decoding, field, value, end, depth)
+      value = decodeValue(decoding, field, value, depth)
     } else if (number <= 2) {
       throw reader.error(`an entry of ${field.name} has the wire type ${wireType}`)
     } else {
-      reader.skip(number, wireType, end, depth)
+      reader.skip(tag, depth)
     }
   }
+  reader.leave(outerEnd)
   value ??= emptyMapValue(field)
   ;(message[field.name] as Map<string | number, FieldValue>).set(key, value)
 }
@@ -161,44 +149,44 @@ function decodeValue(
   decoding: Decoding,
   field: Field,
   existing: FieldValue,
-  end: number,
   depth: number,
 ): FieldValue {
-  if (field.kind === 'enum') return decodeScalar(decoding, 'int32', end)
-  if (field.kind === 'scalar') return decodeScalar(decoding, field.type as ScalarName, end)
+  if (field.kind === 'enum') return decodeScalar(decoding, 'int32')
+  if (field.kind === 'scalar') return decodeScalar(decoding, field.type as ScalarName)
   const shape = messageShape(field.type as MessageName)
   const message = (existing as Record<string, unknown> | undefined) ?? shape.create()
-  const messageEnd = decoding.reader.lengthDelimited(end)
-  decodeInto(decoding, shape, message, messageEnd, depth - 1)
+  const outerEnd = decoding.reader.enter()
+  decodeInto(decoding, shape, message, depth - 1)
+  decoding.reader.leave(outerEnd)
   return message
 }
 
-function decodeScalar(decoding: Decoding, type: ScalarName, end: number): FieldValue {
+function decodeScalar(decoding: Decoding, type: ScalarName): FieldValue {
   const { reader } = decoding
   spend(decoding, type === 'int64' || type === 'uint64' ? cellsOfBigInt : 1)
   switch (type) {
     case 'int32':
-      return reader.int32(end)
+      return reader.int32()
     case 'uint32':
-      return reader.uint32(end)
+      return reader.uint32()
     case 'int53':
-      return reader.int53(end)
+      return reader.int53()
     case 'int64':
-      return reader.int64(end)
+      return reader.int64()
     case 'uint64':
-      return reader.uint64(end)
+      return reader.uint64()
     case 'bool':
-      return reader.bool(end)
+      return reader.bool()
     case 'float':
-      return reader.float(end)
+      return reader.float()
     case 'double':
-      return reader.double(end)
+      return reader.double()
     case 'fixed32':
-      return reader.fixed32(end)
+      return reader.fixed32()
     case 'string':
-      return reader.string(end)
+      return reader.string()
     case 'bytes':
-      return reader.bytesField(end)
+      return reader.bytes()
     default:
       return type satisfies never
   }
@@ -349,7 +337,7 @@ function encodeScalar(writer: WireWriter, scalar: ScalarName, value: FieldValue)
       writer.uint32(value as number)
       return
     case 'int53':
-      writer.int64(BigInt(value as number))
+      writer.int53(value as number)
       return
     case 'int64':
       writer.int64(value as bigint)
@@ -358,7 +346,7 @@ function encodeScalar(writer: WireWriter, scalar: ScalarName, value: FieldValue)
       writer.uint64(value as bigint)
       return
     case 'bool':
-      writer.uint32(value === true ? 1 : 0)
+      writer.bool(value as boolean)
       return
     case 'float':
       writer.float(value as number)
@@ -373,7 +361,7 @@ function encodeScalar(writer: WireWriter, scalar: ScalarName, value: FieldValue)
       writer.string(value as string)
       return
     case 'bytes':
-      writer.bytesField(value as Uint8Array)
+      writer.bytes(value as Uint8Array)
       return
     default: {
       scalar satisfies never

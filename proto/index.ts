@@ -1,6 +1,6 @@
 // The TensorFlow wire messages: types, and their binary, text and JSON forms. Imports nothing of ours.
 export * from './base64.ts'
-export { type DecodeLimits, decode, encode, maxDepth } from './codec.ts'
+export { type DecodeLimits, decode, encode } from './codec.ts'
 export { type EnumName, enums, nameOfEnum, numberOfEnum } from './enums.ts'
 export { type JsonValue, jsonOfMessage, messageOfJson } from './json.ts'
 export type { Draft, Message } from './message.ts'
@@ -8,4 +8,4 @@ export * from './messages.ts'
 export type { MessageName } from './schema.ts'
 export { parseText } from './text-reader.ts'
 export { formatText, shortestFloat } from './text-writer.ts'
-export { WireError, WireReader, WireWriter } from './wire.ts'
+export { WireError, WireWriter } from './wire.ts'

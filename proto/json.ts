@@ -2,12 +2,12 @@
 // integers as strings, bytes as base64, enumerations by name.
 // Source: https://protobuf.dev/programming-guides/json/
 import { base64OfBytes, bytesOfBase64 } from './base64.ts'
-import { maxDepth, sortedKeys } from './codec.ts'
+import { sortedKeys } from './codec.ts'
 import { type EnumName, nameOfEnum, numberOfEnum } from './enums.ts'
 import { type Field, type FieldValue, type MessageShape, messageShape, setOneof } from './field.ts'
 import type { Draft, Message } from './message.ts'
 import type { MessageName, ScalarName } from './schema.ts'
-import { WireError } from './wire.ts'
+import { maxDepth, WireError } from './wire.ts'
 
 /** A value as `JSON.parse` gives it. */
 export type JsonValue =

@@ -1,6 +1,6 @@
 // Messages from protobuf's text format (`.pbtxt`, the `checkpoint` state file).
 // Fields that the schema leaves out are stepped over, as on the wire.
-import { encode, maxDepth } from './codec.ts'
+import { encode } from './codec.ts'
 import { type EnumName, numberOfEnum } from './enums.ts'
 import {
   type Field,
@@ -13,6 +13,7 @@ import {
 import type { Message } from './message.ts'
 import { anyTypes, type MessageName, type ScalarName } from './schema.ts'
 import { joined, TextTokens } from './text-token.ts'
+import { maxDepth } from './wire.ts'
 
 /** The message of that name in `text`. Throws `WireError`, naming the line, where it is none. */
 export function parseText<Name extends MessageName>(name: Name, text: string): Message<Name> {

@@ -1,6 +1,8 @@
-// The protobuf wire format: varints, fixed-width numbers and length-delimited fields, every read
-// checked against the end. It knows nothing of messages; codec.ts does.
+// The protobuf wire format: protobufjs' reader and writer, narrowed to what the codec needs. It adds
+// bigints, bounds of nested messages, the refusal of what protobufjs lets pass, and WireError for all
+// that is malformed. It knows nothing of messages; codec.ts does. The only file that knows protobufjs.
 // Source: https://protobuf.dev/programming-guides/encoding/
+import protobuf from 'protobufjs/minimal.js'
 
 /** Bytes or text that are no message of the wanted kind. `offset` is where it was noticed. */
 export class WireError extends Error {
@@ -13,321 +15,256 @@ export class WireError extends Error {
   }
 }
 
-/** The wire types that protobuf 3 knows. */
+/** The wire types that a field of a schema can have. */
 export const wireTypes = {
   varint: 0,
   fixed64: 1,
   lengthDelimited: 2,
-  startGroup: 3,
-  endGroup: 4,
   fixed32: 5,
 } as const
 
-const textDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-const textEncoder = new TextEncoder()
-const longestPlainText = 32
+/** Messages may nest this deep; protobuf's own default, and protobufjs' for groups. */
+export const maxDepth = 100
 
-/** Reads wire primitives from bytes. A place past the end throws {@link WireError}. */
+/** A varint of 64 bits takes so many bytes, the last of which holds one bit. */
+const longestVarint = 10
+
+/**
+ * What `read` makes of `bytes`. Whatever is truncated or malformed comes out as {@link WireError}.
+ */
+export function readWire<Result>(bytes: Uint8Array, read: (reader: WireReader) => Result): Result {
+  const reader = new protobuf.Reader(bytes)
+  try {
+    return read(new WireReader(reader))
+  } catch (error) {
+    throw wireErrorOf(error, reader.pos)
+  }
+}
+
+/** What protobufjs throws for malformed bytes (an Error or RangeError, no other class) as our own. */
+function wireErrorOf(error: unknown, offset: number): unknown {
+  if (error instanceof RangeError) {
+    return new WireError(`At byte ${offset} a value runs past the end.`, offset)
+  }
+  if (error instanceof Error && error.constructor === Error) {
+    return new WireError(`At byte ${offset} the encoding is broken: ${error.message}.`, offset)
+  }
+  return error
+}
+
+/**
+ * Reads wire primitives, up to the end of the message that it is in. Made by {@link readWire}, which
+ * turns what these methods throw into {@link WireError}.
+ */
 export class WireReader {
-  readonly bytes: Uint8Array
-  offset = 0
-  readonly #view: DataView
-  #varintLow = 0
-  #varintHigh = 0
+  readonly #reader: protobuf.Reader
 
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  constructor(reader: protobuf.Reader) {
+    this.#reader = reader
   }
 
-  /** Reads a varint of up to 64 bits into its low and high 32-bit words. */
-  #readVarint(end: number): void {
-    let low = 0
-    let high = 0
-    for (let index = 0; index < 10; index++) {
-      if (this.offset >= end) throw this.error('a varint runs past the end')
-      const byte = this.bytes[this.offset++]
-      const bits = byte & 0x7f
-      if (index < 4) low |= bits << (7 * index)
-      else if (index === 4) {
-        low |= bits << 28
-        high = bits >>> 4
-      } else high |= bits << (7 * index - 32)
-      if (byte < 0x80) {
-        if (index === 9 && byte > 1) throw this.error('a varint holds more than 64 bits')
-        this.#varintLow = low
-        this.#varintHigh = high
-        return
-      }
-    }
-    throw this.error('a varint is longer than 10 bytes')
+  /** Whether the message that is being read has bytes left. */
+  get hasMore(): boolean {
+    return this.#reader.pos < this.#reader.len
   }
 
-  /** A varint cut to its low 32 bits, signed: protobuf's rule for int32, bool and enumerations. */
-  int32(end: number): number {
-    if (this.offset < end && this.bytes[this.offset] < 0x80) return this.bytes[this.offset++]
-    this.#readVarint(end)
-    return this.#varintLow
+  /** Steps into a length-delimited field: nothing past its end can be read. Gives the outer end. */
+  enter(): number {
+    const length = this.#reader.size()
+    const outerEnd = this.#reader.len
+    const end = this.#reader.pos + length
+    if (end > outerEnd) throw this.error(`a field of ${length} bytes runs past the end`)
+    this.#reader.len = end
+    return outerEnd
+  }
+
+  /** Steps out of the field that {@link enter} gave `outerEnd` for. */
+  leave(outerEnd: number): void {
+    this.#reader.len = outerEnd
+  }
+
+  /** A field's number (shifted left by three) and wire type. */
+  tag(): number {
+    const tag = this.#reader.tag()
+    if (tag >>> 3 === 0) throw this.error('a field number is out of range')
+    return tag
+  }
+
+  /** A varint cut to its low 32 bits, signed: protobuf's rule for int32 and enumerations. */
+  int32(): number {
+    return this.uint32() | 0
   }
 
   /** A varint cut to its low 32 bits, unsigned. */
-  uint32(end: number): number {
-    return this.int32(end) >>> 0
+  uint32(): number {
+    const start = this.#reader.pos
+    const value = this.#reader.uint32()
+    this.#checkVarint(start)
+    return value
   }
 
   /** Whether a varint is other than zero. */
-  bool(end: number): boolean {
-    this.#readVarint(end)
-    return (this.#varintLow | this.#varintHigh) !== 0
+  bool(): boolean {
+    const start = this.#reader.pos
+    const value = this.#reader.bool()
+    this.#checkVarint(start)
+    return value
   }
 
   /** A signed 64-bit varint, exact. */
-  int64(end: number): bigint {
-    this.#readVarint(end)
-    if (this.#varintHigh === 0) return BigInt(this.#varintLow >>> 0)
-    return (BigInt(this.#varintHigh | 0) << 32n) | BigInt(this.#varintLow >>> 0)
+  int64(): bigint {
+    const start = this.#reader.pos
+    const { low, high } = this.#reader.int64()
+    this.#checkVarint(start)
+    return high === 0 ? BigInt(low >>> 0) : (BigInt(high) << 32n) | BigInt(low >>> 0)
   }
 
   /** An unsigned 64-bit varint, exact. */
-  uint64(end: number): bigint {
-    return BigInt.asUintN(64, this.int64(end))
+  uint64(): bigint {
+    return BigInt.asUintN(64, this.int64())
   }
 
   /** A signed 64-bit varint as a number; throws where a double could not hold it exactly. */
-  int53(end: number): number {
-    this.#readVarint(end)
-    const value = (this.#varintHigh | 0) * 2 ** 32 + (this.#varintLow >>> 0)
+  int53(): number {
+    const start = this.#reader.pos
+    const { low, high } = this.#reader.int64()
+    this.#checkVarint(start)
+    const value = high * 2 ** 32 + (low >>> 0)
     if (!Number.isSafeInteger(value)) throw this.error('a size is beyond 2^53')
     return value
   }
 
-  fixed32(end: number): number {
-    const at = this.#take(4, end)
-    return this.#view.getUint32(at, true)
-  }
-
-  float(end: number): number {
-    const at = this.#take(4, end)
-    return this.#view.getFloat32(at, true)
-  }
-
-  double(end: number): number {
-    const at = this.#take(8, end)
-    return this.#view.getFloat64(at, true)
-  }
-
-  /** The end of a length-delimited field whose length comes next. */
-  lengthDelimited(end: number): number {
-    this.#readVarint(end)
-    const length = (this.#varintHigh >>> 0) * 2 ** 32 + (this.#varintLow >>> 0)
-    if (length > end - this.offset) {
-      throw this.error(`a field of ${length} bytes runs past the end`)
+  /** Refuses the varint begun at `start` if it holds more than 64 bits, which protobufjs cuts off. */
+  #checkVarint(start: number): void {
+    const { pos, buf } = this.#reader
+    if (pos - start === longestVarint && buf[pos - 1] > 1) {
+      throw this.error('a varint holds more than 64 bits')
     }
-    return this.offset + length
+  }
+
+  fixed32(): number {
+    return this.#reader.fixed32()
+  }
+
+  float(): number {
+    return this.#reader.float()
+  }
+
+  double(): number {
+    return this.#reader.double()
   }
 
   /** Length-delimited bytes, as a view into the input. */
-  bytesField(end: number): Uint8Array {
-    const fieldEnd = this.lengthDelimited(end)
-    const value = this.bytes.subarray(this.offset, fieldEnd)
-    this.offset = fieldEnd
-    return value
+  bytes(): Uint8Array {
+    return this.#reader.bytes()
   }
 
   /** Length-delimited UTF-8 text; throws where it is not UTF-8. */
-  string(end: number): string {
-    const fieldEnd = this.lengthDelimited(end)
-    const start = this.offset
-    this.offset = fieldEnd
-    if (fieldEnd - start <= longestPlainText) {
-      let text = ''
-      let at = start
-      while (at < fieldEnd && this.bytes[at] < 0x80) text += String.fromCharCode(this.bytes[at++])
-      if (at === fieldEnd) return text
-    }
+  string(): string {
     try {
-      return textDecoder.decode(this.bytes.subarray(start, fieldEnd))
-    } catch {
-      throw new WireError(`The text at byte ${start} is not UTF-8.`, start)
+      return this.#reader.stringVerify()
+    } catch (error) {
+      // TextDecoder's own error; the others are for readWire.
+      if (error instanceof TypeError) throw this.error('there is text that is not UTF-8')
+      throw error
     }
   }
 
-  /** A field's number and wire type. */
-  tag(end: number): { readonly number: number; readonly wireType: number } {
-    this.#readVarint(end)
-    const number = this.#varintLow >>> 3
-    if (this.#varintHigh !== 0 || number === 0) throw this.error('a field number is out of range')
-    return { number, wireType: this.#varintLow & 7 }
+  /** Steps over the value of the field with that tag; of groups, at most `depth` levels. */
+  skip(tag: number, depth: number): void {
+    if ((tag & 7) === wireTypes.varint) this.uint32()
+    else this.#reader.skipType(tag & 7, maxDepth - depth, tag >>> 3)
   }
 
-  /** Steps over one field's value, groups included, to at most `depth` levels. */
-  skip(number: number, wireType: number, end: number, depth: number): void {
-    switch (wireType) {
-      case wireTypes.varint:
-        this.#readVarint(end)
-        return
-      case wireTypes.fixed64:
-        this.#take(8, end)
-        return
-      case wireTypes.fixed32:
-        this.#take(4, end)
-        return
-      case wireTypes.lengthDelimited:
-        this.offset = this.lengthDelimited(end)
-        return
-      case wireTypes.startGroup:
-        this.#skipGroup(number, end, depth)
-        return
-      default:
-        throw this.error(`wire type ${wireType} does not exist here`)
-    }
-  }
-
-  #skipGroup(number: number, end: number, depth: number): void {
-    const open = [number]
-    while (open.length > 0) {
-      if (open.length > depth) throw this.error('groups are nested too deep')
-      const tag = this.tag(end)
-      if (tag.wireType === wireTypes.startGroup) open.push(tag.number)
-      else if (tag.wireType !== wireTypes.endGroup) this.skip(tag.number, tag.wireType, end, 0)
-      else if (open.pop() !== tag.number) throw this.error('a group ends with another number')
-    }
-  }
-
-  #take(length: number, end: number): number {
-    const at = this.offset
-    if (length > end - at) throw this.error('a number runs past the end')
-    this.offset = at + length
-    return at
-  }
-
+  /** An error that says `problem` of the present place. */
   error(problem: string): WireError {
-    return new WireError(`At byte ${this.offset} ${problem}.`, this.offset)
+    const { pos } = this.#reader
+    return new WireError(`At byte ${pos} ${problem}.`, pos)
   }
+}
+
+/** `value` as protobufjs takes 64-bit numbers: a number where that is exact, which is quicker. */
+function longOf(value: bigint) {
+  const number = Number(value)
+  if (Number.isSafeInteger(number)) return number
+  const word = (bits: bigint) => Number(BigInt.asIntN(32, bits))
+  return new protobuf.util.Long(word(value), word(value >> 32n))
 }
 
 /** Writes wire primitives into a buffer that grows. */
 export class WireWriter {
-  #bytes = new Uint8Array(256)
-  #view = new DataView(this.#bytes.buffer)
-  #length = 0
-
-  #reserve(extra: number): number {
-    const at = this.#length
-    const wanted = at + extra
-    if (wanted > this.#bytes.byteLength) {
-      const grown = new Uint8Array(Math.max(wanted, this.#bytes.byteLength * 2))
-      grown.set(this.#bytes.subarray(0, at))
-      this.#bytes = grown
-      this.#view = new DataView(grown.buffer)
-    }
-    this.#length = wanted
-    return at
-  }
+  readonly #writer = protobuf.Writer.create()
 
   get byteLength(): number {
-    return this.#length
+    return this.#writer.pos
   }
 
   tag(number: number, wireType: number): void {
-    this.uint32(((number << 3) | wireType) >>> 0)
+    this.#writer.uint32((number << 3) | wireType)
   }
 
   uint32(value: number): void {
-    let rest = value >>> 0
-    let at = this.#reserve(5)
-    while (rest >= 0x80) {
-      this.#bytes[at++] = (rest & 0x7f) | 0x80
-      rest >>>= 7
-    }
-    this.#bytes[at++] = rest
-    this.#length = at
+    this.#writer.uint32(value)
   }
 
   /** A negative int32 takes ten bytes on the wire, like the int64 of the same value. */
   int32(value: number): void {
-    if (value >= 0) this.uint32(value)
-    else this.uint64(BigInt.asUintN(64, BigInt(value)))
+    this.#writer.int32(value)
+  }
+
+  int53(value: number): void {
+    if (!Number.isSafeInteger(value)) throw new Error(`${value} is not a whole number`)
+    this.#writer.int64(value)
   }
 
   int64(value: bigint): void {
-    this.uint64(BigInt.asUintN(64, value))
+    this.#writer.int64(longOf(value))
   }
 
   uint64(value: bigint): void {
-    if (value <= 0xffffffffn) {
-      this.uint32(Number(value))
-      return
-    }
-    let rest = value
-    let at = this.#reserve(10)
-    while (rest >= 0x80n) {
-      this.#bytes[at++] = Number(rest & 0x7fn) | 0x80
-      rest >>= 7n
-    }
-    this.#bytes[at++] = Number(rest)
-    this.#length = at
+    this.#writer.uint64(longOf(value))
+  }
+
+  bool(value: boolean): void {
+    this.#writer.bool(value)
   }
 
   fixed32(value: number): void {
-    const at = this.#reserve(4)
-    this.#view.setUint32(at, value, true)
+    this.#writer.fixed32(value)
   }
 
   float(value: number): void {
-    const at = this.#reserve(4)
-    this.#view.setFloat32(at, value, true)
+    this.#writer.float(value)
   }
 
   double(value: number): void {
-    const at = this.#reserve(8)
-    this.#view.setFloat64(at, value, true)
+    this.#writer.double(value)
   }
 
   /** The bytes as they are. */
   raw(value: Uint8Array): void {
-    const at = this.#reserve(value.byteLength)
-    this.#bytes.set(value, at)
+    this.#writer.raw(value)
   }
 
   /** Length, then the bytes. */
-  bytesField(value: Uint8Array): void {
-    this.uint32(value.byteLength)
-    this.raw(value)
+  bytes(value: Uint8Array): void {
+    this.#writer.bytes(value)
   }
 
+  /** Length, then UTF-8; a surrogate without its pair becomes U+FFFD, as protobufjs would not do. */
   string(value: string): void {
-    this.bytesField(textEncoder.encode(value))
+    this.#writer.string(value.toWellFormed())
   }
 
   /** Writes what `body` writes, preceded by its length. */
   lengthDelimited(body: () => void): void {
-    const start = this.#length
-    this.#reserve(1)
+    this.#writer.fork()
     body()
-    const length = this.#length - start - 1
-    const extra = varintLength(length) - 1
-    if (extra > 0) {
-      this.#reserve(extra)
-      this.#bytes.copyWithin(start + 1 + extra, start + 1, start + 1 + length)
-    }
-    let rest = length
-    for (let at = start; at < start + extra; at++) {
-      this.#bytes[at] = (rest & 0x7f) | 0x80
-      rest >>>= 7
-    }
-    this.#bytes[start + extra] = rest
+    this.#writer.ldelim()
   }
 
-  /** The bytes written so far, as a copy. */
+  /** The bytes written so far, as a copy that shares its memory with nothing. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length)
+    return this.#writer.finishInto(new Uint8Array(this.#writer.pos))
   }
-}
-
-/** Bytes that `value` (a whole number from 0 to 2^53) takes as a varint. */
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 128)) length++
-  return length
 }

@@ -12,13 +12,13 @@ import {
   encodeSavedModel,
   type MessageName,
   WireError,
-  WireReader,
   WireWriter,
 } from '../../proto/index.ts'
 import { schema } from '../../proto/schema.ts'
+import { readWire } from '../../proto/wire.ts'
 import { sharedFolder } from '../helper/shared.ts'
 
-/** The schema as another implementation of protobuf understands it. */
+/** The schema as protobufjs' own codec, which has rules for messages of its own, understands it. */
 function otherRoot(): protobuf.Root {
   const nested: Record<string, object> = {}
   for (const [name, values] of Object.entries(enums)) nested[name] = { values }
@@ -75,7 +75,7 @@ t.test('a message decodes to what was encoded', async (t) => {
   t.equal(read.attr.get('f')?.func?.attr.get('N')?.i, 2n)
 })
 
-t.test('another implementation reads our bytes, and we read its', async (t) => {
+t.test('the codec of protobufjs reads our bytes, and we read its', async (t) => {
   const root = otherRoot()
   const samples: readonly [MessageName, Uint8Array][] = [
     ['GraphDef', encodeGraphDef({ node: [node], versions: { producer: 27 } })],
@@ -215,7 +215,7 @@ function variants(depth: number): Uint8Array {
   for (let level = 0; level < depth; level++) {
     const writer = new WireWriter()
     writer.tag(level % 2 === 0 ? 15 : 3, 2)
-    writer.bytesField(bytes)
+    writer.bytes(bytes)
     bytes = writer.finish()
   }
   return bytes
@@ -263,7 +263,67 @@ t.test('varints of every length read back', async (t) => {
       writer.int64(value)
       const bytes = writer.finish()
       const wanted = BigInt.asIntN(64, value)
-      t.equal(new WireReader(bytes).int64(bytes.byteLength), wanted)
+      t.equal(
+        readWire(bytes, (reader) => reader.int64()),
+        wanted,
+      )
     }
   }
+})
+
+t.test('the examples of the wire format that its authors give have their bytes', async (t) => {
+  const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+  t.equal(hexOf(encode('VersionDef', { producer: 150 })), '089601')
+  t.equal(hexOf(encode('NodeDef', { op: 'testing' })), '120774657374696e67')
+  t.equal(hexOf(encode('AttrValue', { list: { i: [3n, 270n, 86942n] } })), '0a081a06038e029ea705')
+  t.equal(hexOf(encode('VersionDef', { producer: -2 })), '08feffffffffffffffff01')
+  t.equal(hexOf(encode('AttrValue', { i: -1n })), '18ffffffffffffffffff01')
+  t.equal(hexOf(encode('AttrValue', { f: 1 })), '250000803f')
+})
+
+t.test('nothing is read past the end of the message that holds it', async (t) => {
+  // A version of one byte in a graph that goes on: its varint, its tag, a length, a float.
+  for (const inner of [
+    [0x08, 0x80],
+    [0x88],
+    [0x1a, 0x02, 0x01],
+    [0x08],
+    [0x9d, 0x01, 0, 0, 0],
+    [0x99, 0x01, 0, 0, 0, 0, 0],
+  ]) {
+    const bytes = Uint8Array.from([0x22, inner.length, ...inner, 0x22, 0, 0x22, 0, 0x22, 0])
+    t.equal(outcomeOf('GraphDef', bytes), 'refused', `${inner}`)
+  }
+})
+
+t.test('an error says at which byte it was noticed', async (t) => {
+  try {
+    decode('NodeDef', Uint8Array.of(0x0a, 1, 0x78, 0x12, 9, 0x78))
+    t.fail('it was read')
+  } catch (error) {
+    t.ok(error instanceof WireError)
+    t.match(error, { offset: 5, message: /^At byte 5 a value runs past the end\.$/ })
+  }
+})
+
+t.test('a mistake in the code that reads is not taken for a malformed message', async (t) => {
+  const mistake = () => readWire(Uint8Array.of(1), () => Object(undefined).missing.field)
+  t.throws(mistake, TypeError)
+})
+
+t.test('text that has half a surrogate pair is written as UTF-8 that can be read', async (t) => {
+  const long = 'x'.repeat(200)
+  for (const name of ['\ud800', `${long}\udc00`]) {
+    t.equal(
+      decode('NodeDef', encode('NodeDef', { name })).name,
+      name.replace(/[\ud800-\udfff]/g, '\ufffd'),
+    )
+  }
+  t.equal(decode('NodeDef', encode('NodeDef', { name: `${long}🙂é` })).name, `${long}🙂é`)
+})
+
+t.test('encoded bytes share no memory, decoded byte fields are views', async (t) => {
+  const bytes = encode('TensorProto', { tensor_content: Uint8Array.of(1, 2, 3) })
+  t.equal(bytes.buffer.byteLength, bytes.byteLength)
+  t.equal(decode('TensorProto', bytes).tensor_content.buffer, bytes.buffer)
 })
