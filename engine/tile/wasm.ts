@@ -5,7 +5,7 @@
 // 2. Lane axis. One loop runs in lanes. Best is a loop along which most accesses touch neighbours in memory or do
 //    not move at all; an access that strides costs an instruction a lane. A reduction loop may be the lane
 //    axis: its lanes are partial results, joined at the end. If nothing is gained, there are no lanes.
-// 3. Tile. What is computed at once is kept in registers, of which there are sixteen. In a reduction,
+// 3. Tile. What is computed at once is kept in registers. In a reduction,
 //    a load that does not depend on a loop serves all positions of that loop that are computed together:
 //    take the tile with the most work for its loads that leaves no accumulator without a register. Where
 //    nothing is shared, several vectors along the lane axis hide the latency of additions.
@@ -40,7 +40,7 @@ export interface WasmTiling {
 
 /** What a tiling may count on. */
 export interface WasmTilingFacts {
-  /** Vector registers of the machine. */
+  /** Vector registers that code may use. */
   readonly registers: number
 }
 
@@ -114,9 +114,9 @@ function factsOf(kernel: Kernel, registers: number): Facts {
     [inner, 1],
     [outer, 1 / Math.max(1, iterations)],
   ] as const) {
+    work += weight * operationsOf(roots)
     for (const node of orderOf(roots, (one) => seen.has(one))) {
       seen.add(node)
-      if (node.kind === 'apply') work += weight
       if (node.kind !== 'load') continue
       accesses.push(accessOf(analysis, node.index, node.guard, false, weight))
     }
@@ -126,6 +126,18 @@ function factsOf(kernel: Kernel, registers: number): Facts {
     accesses.push(accessOf(analysis, index, undefined, true, weight))
   }
   return { kernel, analysis, extents, accesses, work, registers }
+}
+
+/** Operations on values: what computes positions and guards does not count, since most of it moves out of loops. */
+function operationsOf(roots: readonly Expression[]): number {
+  const seen = new Set<Expression>()
+  const stack = [...roots]
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (seen.has(node) || node.kind !== 'apply') continue
+    seen.add(node)
+    stack.push(...node.operands)
+  }
+  return seen.size
 }
 
 function accessOf(

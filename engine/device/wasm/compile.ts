@@ -14,8 +14,8 @@ import { generateKernel } from './generate.ts'
 import { lowering, mapKernel } from './lower.ts'
 import { segmentsOf } from './segment.ts'
 
-/** Vector registers of the machines that this runs on (x86-64 without AVX-512 in V8; ARM has more). */
-const vectorRegisters = 16
+/** Vector registers of x86-64, less the one that V8 keeps for itself. ARM has more. */
+const vectorRegisters = 15
 
 /** A kernel as code, and how it may be shared out. */
 export interface CompiledKernel {

@@ -14,7 +14,7 @@ function oddTiling(kernel: Kernel, dice: Dice): ForcedWasmTiling {
   const build = expressionBuilder()
   const collapsed = mapKernel(collapseLoops(kernel, build), lowering(build))
   const extents = [...collapsed.loops, ...collapsed.reduced]
-  const { lanes } = chooseWasmTiling(collapsed, { registers: 16 })
+  const { lanes } = chooseWasmTiling(collapsed, { registers: 15 })
   const order = collapsed.loops.map((_, axis) => axis)
   if (dice.roll(2) === 0) order.reverse()
   const unroll = extents.map(() => 1 + dice.roll(3))
