@@ -95,6 +95,8 @@ export interface Lowering {
   reshaped(value: TensorValue, shape: Shape): TensorValue
   /** Key for state of this node: container, graph, path. */
   stateKey(name: string): string
+  /** Key for state that nodes share by name; an empty container is the run's. */
+  sharedKey(container: string, name: string): string
   variable(spec: VariableSpec): Variable
   /** Current value; refuses (FAILED_PRECONDITION, `variable/uninitialized`). */
   read(variable: Variable): TensorValue

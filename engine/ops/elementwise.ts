@@ -32,11 +32,15 @@ const both =
     b.both(name, x, y)
 
 /** An op of one operand whose result has its type. */
-function unary(name: string, body: One = row(name.toLowerCase()), input = 'x'): OpDefinition {
+function unary(
+  name: string,
+  body: One = row(name.toLowerCase()),
+  [input, output]: readonly [string, string] = ['x', 'y'],
+): OpDefinition {
   return defineOp({
     name,
     inputs: [`${input}: T`],
-    outputs: ['y: T'],
+    outputs: [`${output}: T`],
     attributes: ['T: type'],
     infer: (shapes) => shapes,
     lower: (at) => {
@@ -149,12 +153,12 @@ function logical(name: string, rowName: string): OpDefinition {
   })
 }
 
-/** The gradient ops of activations: `name(y or x, dy)`. */
+/** The gradient of an elementwise op, by what came in or out of it. */
 function gradient(name: string, inputs: readonly [string, string], body: Two): OpDefinition {
   return defineOp({
     name,
     inputs: inputs.map((input) => `${input}: T`),
-    outputs: ['z: T'],
+    outputs: [inputs[0] === 'gradients' ? 'backprops: T' : 'z: T'],
     attributes: ['T: type'],
     lower: (at) => {
       const operands = inputs.map((input) => at.input(input))
@@ -212,17 +216,19 @@ const leakyReluGrad = defineOp({
   },
 })
 
+const activation = ['features', 'activations'] as const
+
 const activations: readonly OpDefinition[] = [
   unary('Sigmoid', sigmoid),
-  unary('Softplus', softplus, 'features'),
-  unary('Softsign', (b, x) => b.div(x, b.add(b.one('abs', x), 1)), 'features'),
-  unary('Relu', (b, x) => b.max(x, 0), 'features'),
-  unary('Relu6', (b, x) => b.min(b.max(x, 0), 6), 'features'),
-  unary('Elu', (b, x) => b.select(b.less(x, 0), b.one('expm1', x), x), 'features'),
+  unary('Softplus', softplus, activation),
+  unary('Softsign', (b, x) => b.div(x, b.add(b.one('abs', x), 1)), activation),
+  unary('Relu', (b, x) => b.max(x, 0), activation),
+  unary('Relu6', (b, x) => b.min(b.max(x, 0), 6), activation),
+  unary('Elu', (b, x) => b.select(b.less(x, 0), b.one('expm1', x), x), activation),
   unary(
     'Selu',
     (b, x) => b.select(b.less(x, 0), b.mul(b.one('expm1', x), seluScaleAlpha), b.mul(x, seluScale)),
-    'features',
+    activation,
   ),
   leakyRelu,
   leakyReluGrad,

@@ -4,8 +4,11 @@ import { coreOps } from './core.ts'
 import type { OpDefinition } from './definition.ts'
 import { elementwiseOps } from './elementwise.ts'
 import { linalgOps } from './linalg.ts'
+import { lookupOps } from './lookup.ts'
 import { movementOps } from './movement.ts'
 import { nnOps } from './nn.ts'
+import { parsingOps } from './parsing.ts'
+import { randomOps } from './random.ts'
 import { reductionOps } from './reductions.ts'
 import { shapeOps } from './shape-ops.ts'
 import { variableOps } from './variables.ts'
@@ -20,6 +23,9 @@ const families = [
   linalgOps,
   nnOps,
   variableOps,
+  parsingOps,
+  lookupOps,
+  randomOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

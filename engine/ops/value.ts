@@ -74,6 +74,10 @@ export interface Table {
   readonly node: string
   readonly keyDtype: DType
   readonly valueDtype: DType
+  /** Shape of each value. */
+  readonly valueShape: Shape
+  /** Whether keys may be added one by one, and looking in an empty one is no fault. */
+  readonly mutable: boolean
 }
 
 /** Where an array's elements come from. */

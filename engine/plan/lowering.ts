@@ -279,6 +279,11 @@ export class NodeLowering implements Lowering {
     return `${stateScope}\u0000${this.#name}\u0000${name}`
   }
 
+  sharedKey(container: string, name: string): string {
+    const { request } = this.#context.trace
+    return `${container === '' ? request.container : container}\u0000\u0000${name}`
+  }
+
   variable(spec: VariableSpec): Variable {
     const { trace } = this.#context
     const container = spec.container === '' ? trace.request.container : spec.container

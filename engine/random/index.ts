@@ -1,0 +1,3 @@
+// Random numbers as TensorFlow makes them.
+export * from './distributions.ts'
+export { Philox, type PhiloxState, PhiloxWords, philoxOfSeeds, skipped } from './philox.ts'
