@@ -22,14 +22,14 @@ import { readTable } from './table-reader.ts'
 import type { ChecksumTools } from './tools.ts'
 
 /** What a bundle says of itself. */
-export interface BundleHeader {
+interface BundleHeader {
   readonly shardCount: number
   readonly isBigEndian: boolean
   readonly producer: number
 }
 
 /** A tensor of a bundle. Its `chunks` throw at the end where the stored checksum differs. */
-export interface BundleTensor extends TensorStream {
+interface BundleTensor extends TensorStream {
   /** Reads every byte and checks it; refuses (DATA_LOSS, `bundle/crc-mismatch`). */
   verify(): Promise<void>
 }

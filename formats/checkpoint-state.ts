@@ -42,7 +42,7 @@ function depthOf(path: string): number {
 }
 
 /** The prefixes of all bundles in the set, shallowest first, in the set's order within a depth. */
-export function listPrefixes(files: FileSet): string[] {
+function listPrefixes(files: FileSet): string[] {
   return files.names
     .filter((name) => /[^/]\.index$/.test(name))
     .map((name) => name.slice(0, -indexSuffix.length))

@@ -7,7 +7,7 @@ import { collect } from './byte-source.ts'
 import { refusingWireErrors } from './refusal-of-wire.ts'
 
 /** The key of the scalar string tensor that holds a serialized TrackableObjectGraph. */
-export const objectGraphKey = '_CHECKPOINTABLE_OBJECT_GRAPH'
+const objectGraphKey = '_CHECKPOINTABLE_OBJECT_GRAPH'
 
 /** The object graph of a checkpoint; undefined where it is a name-based (TF1) one. */
 export async function readObjectGraph(bundle: Bundle): Promise<TrackableObjectGraph | undefined> {

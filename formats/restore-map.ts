@@ -5,7 +5,7 @@ import { Refusal } from '../tensor/index.ts'
 import { tensorOfProto } from './tensor-proto.ts'
 
 /** An entry of the checkpoint that is put into a variable. */
-export interface RestoredVariable {
+interface RestoredVariable {
   readonly checkpointKey: string
   /** The variable's shared name, or its node's name where it has none. */
   readonly variable: string
@@ -16,7 +16,7 @@ export interface RestoredVariable {
 }
 
 /** A lookup table that is filled from two entries of the checkpoint. */
-export interface RestoredTable {
+interface RestoredTable {
   readonly keysKey: string
   readonly valuesKey: string
   /** Name of the table's node in the graph. */

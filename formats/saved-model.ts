@@ -19,7 +19,7 @@ import { refusingWireErrors } from './refusal-of-wire.ts'
 import { type RestoreMap, restoreMapOf } from './restore-map.ts'
 
 /** A file that a graph reads, fed by name at loading. */
-export interface ModelAsset {
+interface ModelAsset {
   /** The tensor to feed with the file's path. */
   readonly tensorName: string
   readonly filename: string

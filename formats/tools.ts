@@ -3,7 +3,7 @@
 import type { ByteSource } from '../tensor/index.ts'
 
 /** A running CRC: of `bytes`, continued from `initial` (the result for the bytes before; 0 at first). */
-export type Crc = (bytes: Uint8Array, initial?: number) => number
+type Crc = (bytes: Uint8Array, initial?: number) => number
 
 /** What the checkpoint formats need. */
 export interface ChecksumTools {

@@ -1,7 +1,6 @@
 // The TensorFlow wire messages: types, and their binary, text and JSON forms. Imports nothing of ours.
 export * from './base64.ts'
-export { type DecodeLimits, decode, encode } from './codec.ts'
-export { type EnumName, enums, nameOfEnum, numberOfEnum } from './enums.ts'
+export { decode, encode } from './codec.ts'
 export { type JsonValue, jsonOfMessage, messageOfJson } from './json.ts'
 export type { Draft, Message } from './message.ts'
 export * from './messages.ts'

@@ -4,26 +4,17 @@ import type { Draft, Message } from './message.ts'
 import type { MessageName } from './schema.ts'
 
 export type AssetFileDef = Message<'AssetFileDef'>
-export type AttrValue = Message<'AttrValue'>
 export type BundleEntryProto = Message<'BundleEntryProto'>
-export type BundleHeaderProto = Message<'BundleHeaderProto'>
-export type CheckpointState = Message<'CheckpointState'>
-export type CollectionDef = Message<'CollectionDef'>
 export type Example = Message<'Example'>
 export type Feature = Message<'Feature'>
 export type FunctionDef = Message<'FunctionDef'>
-export type FunctionDefLibrary = Message<'FunctionDefLibrary'>
 export type GraphDef = Message<'GraphDef'>
-export type ListValue = Message<'ListValue'>
 export type MetaGraphDef = Message<'MetaGraphDef'>
-export type NameAttrList = Message<'NameAttrList'>
 export type NodeDef = Message<'NodeDef'>
-export type OpDef = Message<'OpDef'>
 export type PredictRequest = Message<'PredictRequest'>
 export type PredictResponse = Message<'PredictResponse'>
 export type SavedModel = Message<'SavedModel'>
 export type SavedObjectGraph = Message<'SavedObjectGraph'>
-export type SavedTensorSlices = Message<'SavedTensorSlices'>
 export type SaverDef = Message<'SaverDef'>
 export type SignatureDef = Message<'SignatureDef'>
 export type TensorInfo = Message<'TensorInfo'>
@@ -31,7 +22,6 @@ export type TensorProto = Message<'TensorProto'>
 export type TensorShapeProto = Message<'TensorShapeProto'>
 export type TensorSliceProto = Message<'TensorSliceProto'>
 export type TrackableObjectGraph = Message<'TrackableObjectGraph'>
-export type VariableDef = Message<'VariableDef'>
 export type VersionDef = Message<'VersionDef'>
 
 type Decoder<Name extends MessageName> = (bytes: Uint8Array, limits?: DecodeLimits) => Message<Name>
@@ -52,7 +42,6 @@ export const decodeBundleEntryProto = decoderOf('BundleEntryProto')
 export const decodeBundleHeaderProto = decoderOf('BundleHeaderProto')
 export const decodeExample = decoderOf('Example')
 export const decodeGraphDef = decoderOf('GraphDef')
-export const decodeMetaGraphDef = decoderOf('MetaGraphDef')
 export const decodePredictRequest = decoderOf('PredictRequest')
 export const decodePredictResponse = decoderOf('PredictResponse')
 export const decodeSavedModel = decoderOf('SavedModel')
@@ -64,9 +53,7 @@ export const encodeBundleEntryProto = encoderOf('BundleEntryProto')
 export const encodeBundleHeaderProto = encoderOf('BundleHeaderProto')
 export const encodeExample = encoderOf('Example')
 export const encodeGraphDef = encoderOf('GraphDef')
-export const encodeMetaGraphDef = encoderOf('MetaGraphDef')
 export const encodePredictRequest = encoderOf('PredictRequest')
 export const encodePredictResponse = encoderOf('PredictResponse')
 export const encodeSavedModel = encoderOf('SavedModel')
 export const encodeTensorProto = encoderOf('TensorProto')
-export const encodeVariableDef = encoderOf('VariableDef')
