@@ -175,13 +175,14 @@ function combinesInLanes({ combine, dtype }: Reduction, lanes: 2 | 4): boolean {
   return isFloat(dtype) || dtype === 'int64' || combine === 'sum' || combine === 'product'
 }
 
-/** What an access costs in lanes of an axis, for all of the lanes. */
+/** What an access costs in lanes of an axis, for all of the lanes. Scattering stores is cheaper than gathering loads. */
 function laneCost(access: Access, axis: number, lanes: number): number {
   const bit = 1 << axis
   if ((access.axes & bit) === 0) return 0.3
   const stride = access.affine.terms.get(axis) ?? 0
-  if ((access.irregular & bit) !== 0 || (stride !== 1 && stride !== 0)) return 1.6 * lanes
-  return stride === 0 ? 1 : access.isStore ? 1.2 : 1
+  const scattered = (access.irregular & bit) !== 0 || (stride !== 1 && stride !== 0)
+  if (scattered) return (access.isStore ? 1.2 : 1.6) * lanes
+  return 1
 }
 
 /** The cheapest axis to run in lanes, or none. Of equals the innermost parallel one. */
@@ -212,13 +213,15 @@ function laneAxisOf(facts: Facts, lanes: number): number | undefined {
 const mostWork = 64
 
 function tileOf(facts: Facts, lanes: number, laneAxis: number | undefined): readonly number[] {
-  const { kernel, extents, work } = facts
+  const { kernel, extents, work, registers } = facts
   const unroll = extents.map(() => 1)
   if (laneAxis === undefined) return unroll
   const vectors = Math.max(1, Math.floor(extents[laneAxis]! / lanes))
   const side = Math.max(1, Math.floor(mostWork / Math.max(1, work)))
   if (kernel.reductions.length === 0) {
-    unroll[laneAxis] = Math.min(4, vectors, side)
+    const across = acrossAxis(facts, laneAxis)
+    if (across === undefined) unroll[laneAxis] = Math.min(4, vectors, side)
+    else unroll[across] = Math.min(8, extents[across]!, side)
     return unroll
   }
   const tile = sharingTile(facts, lanes, laneAxis)
@@ -226,9 +229,30 @@ function tileOf(facts: Facts, lanes: number, laneAxis: number | undefined): read
     for (const [axis, count] of tile) unroll[axis] = count
     return unroll
   }
-  const chains = Math.max(1, Math.floor(4 / kernel.reductions.length))
-  unroll[laneAxis] = Math.min(chains, vectors, side)
+  // Along a parallel loop more vectors also use up more of each page that a step of the reduction touches.
+  const chains = laneAxis < kernel.loops.length ? registers - 3 : 4
+  unroll[laneAxis] = Math.min(
+    Math.max(1, Math.floor(chains / kernel.reductions.length)),
+    vectors,
+    side,
+  )
   return unroll
+}
+
+/**
+ * A parallel axis along which memory is touched that is strided along the lane axis, as in a transposition: several
+ * positions of it use up the cache lines that a vector brings.
+ */
+function acrossAxis({ kernel, accesses }: Facts, laneAxis: number): number | undefined {
+  for (const { affine } of accesses) {
+    const stride = Math.abs(affine.terms.get(laneAxis) ?? 0)
+    if (stride <= 1) continue
+    const near = [...affine.terms].find(
+      ([axis, step]) => axis < kernel.loops.length && Math.abs(step) === 1,
+    )
+    if (near !== undefined) return near[0]
+  }
+  return undefined
 }
 
 /**
@@ -310,7 +334,11 @@ function orderOfLoops(
 ): readonly number[] {
   const order = kernel.loops.map((_, axis) => axis)
   if (laneAxis === undefined || laneAxis >= kernel.loops.length) return order
-  if (kernel.reductions.length === 0) return order
+  if (kernel.reductions.length === 0) {
+    const across = order.find((axis) => axis !== laneAxis && (unroll[axis] ?? 1) > 1)
+    if (across === undefined) return order
+    return [...order.filter((axis) => axis !== laneAxis && axis !== across), across, laneAxis]
+  }
   const shared = order.filter(
     (axis) =>
       axis !== laneAxis &&
