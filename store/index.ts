@@ -1,19 +1,12 @@
 // The store: variables, checkpoints, graphs and models on stable storage. Enter here; which driver
 // keeps them is decided by `openStore` alone.
-import { type OpenedStore, openSqliteStore, type StoreOptions } from './sqlite/index.ts'
+import type { Store } from './port.ts'
+import { openSqliteStore, type StoreOptions } from './sqlite/index.ts'
 
 export type * from './port.ts'
-export type {
-  ChunkRecord,
-  LabelChange,
-  MaintenanceReport,
-  OpenedStore,
-  StoreLimits,
-  StoreOptions,
-  Verification,
-} from './sqlite/index.ts'
+export type { StoreLimits, StoreOptions } from './sqlite/index.ts'
 
 /** Opens the store of a data directory. See {@link openSqliteStore} for what it refuses. */
-export function openStore(options: StoreOptions): Promise<OpenedStore> {
+export function openStore(options: StoreOptions): Promise<Store> {
   return openSqliteStore(options)
 }

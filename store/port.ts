@@ -263,6 +263,16 @@ export interface Committed {
   readonly replayed: boolean
 }
 
+/** One turn in the history of a label. */
+export interface LabelChange {
+  /** Sequence number of the commit that turned it. */
+  readonly sequence: number
+  /** Where it pointed from then on; undefined: nowhere. */
+  readonly checkpoint: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly changedAt: number
+}
+
 /** Metadata. Reads see the last commit; each call sees one consistent state. */
 export interface Catalogue {
   variable(container: string, name: string): Promise<VariableRecord | undefined>
@@ -279,6 +289,8 @@ export interface Catalogue {
   ): Promise<Page<CheckpointRecord>>
   /** Sorted by name, bytewise. */
   checkpointEntries(id: string, page?: PageRequest): Promise<Page<CheckpointEntry>>
+  /** Where a label pointed, newest first; also after the checkpoints are gone. */
+  labelHistory(label: string, page: PageRequest): Promise<Page<LabelChange>>
   graph(id: string): Promise<GraphRecord | undefined>
   listGraphs(page: PageRequest): Promise<Page<GraphRecord>>
   modelVersion(model: string, version: number): Promise<ModelVersionRecord | undefined>
@@ -295,6 +307,25 @@ export interface Catalogue {
   commit(changes: readonly Change[], idempotency?: Idempotency): Promise<Committed>
 }
 
+/** A chunk of a value, named by its content; equal names are shared bytes. */
+export interface ChunkRecord {
+  /** Lower-case hex SHA-256 of its bytes. */
+  readonly digest: string
+  readonly byteLength: number
+}
+
+/** What checking a value found. */
+export interface Verification {
+  /** Chunks that were read; a value without chunks of its own counts as one. */
+  readonly chunks: number
+  readonly damaged: readonly {
+    readonly ordinal: number
+    /** Lower-case hex SHA-256 that the chunk should have. */
+    readonly digest: string
+    readonly problem: string
+  }[]
+}
+
 /** Immutable bytes by content. */
 export interface Values {
   stage(): Staging
@@ -309,6 +340,10 @@ export interface Values {
   ): AsyncIterable<Uint8Array>
   /** The whole content in one piece; for values known to be small enough to hold. */
   bytes(valueId: ValueId): Promise<Uint8Array>
+  /** Re-reads every chunk against its SHA-256. Refuses (NOT_FOUND) a value that is gone. */
+  verify(valueId: ValueId): Promise<Verification>
+  /** The chunks of the content in order, so that shared ones can be counted. */
+  chunks(valueId: ValueId): Promise<readonly ChunkRecord[]>
 }
 
 /** What a commit changed, told after it is durable, in commit order. */
@@ -336,6 +371,18 @@ export interface StoreStatus {
   readonly packBytes: number
   readonly looseBytes: number
   readonly sequence: number
+  /** Commits acknowledged since the store was opened .. */
+  readonly commits: number
+  /** .. and the syncs that they shared. */
+  readonly batches: number
+}
+
+/** What was freed and moved. */
+export interface MaintenanceReport {
+  readonly values: number
+  readonly chunks: number
+  readonly packs: number
+  readonly mergedChunks: number
 }
 
 export interface Store {
@@ -343,6 +390,11 @@ export interface Store {
   readonly values: Values
   readonly bus: Bus
   status(): Promise<StoreStatus>
+  /**
+   * Frees now what nothing names and nobody reads, and tidies what is kept. By itself that happens
+   * in the background, after a time of grace.
+   */
+  sweep(): Promise<MaintenanceReport>
   /** Finishes what is queued and lets go of the data directory. */
   close(): Promise<void>
 }

@@ -2,6 +2,7 @@
 // the read connection, and joins them into the port.
 import { join } from 'node:path'
 import { Refusal } from '../../tensor/index.ts'
+import type { Store } from '../port.ts'
 import { BulkPool } from './bulk-pool.ts'
 import { WorkerClient } from './calls.ts'
 import { Connection } from './connection.ts'
@@ -13,10 +14,6 @@ import { makeDirectory, packFolderOf } from './pack.ts'
 import { SqliteStore } from './store.ts'
 
 export type { StoreLimits } from './limits.ts'
-export type { MaintenanceReport } from './maintenance.ts'
-export type { ChunkRecord, LabelChange } from './reader.ts'
-export type { SqliteStore } from './store.ts'
-export type { Verification } from './values.ts'
 
 /** How a store is opened. */
 export interface StoreOptions {
@@ -32,9 +29,6 @@ export interface StoreOptions {
   readonly limits?: Partial<StoreLimits>
 }
 
-/** What the driver offers beyond the port. */
-export type OpenedStore = SqliteStore
-
 function makeFolders(directory: string): void {
   try {
     makeDirectory(directory)
@@ -49,7 +43,7 @@ function makeFolders(directory: string): void {
  * (FAILED_PRECONDITION) a directory in use (`store/locked`), a foreign file (`store/foreign-file`)
  * and a later release's catalogue (`store/newer`); DATA_LOSS `store/catalogue-damaged`.
  */
-export async function openSqliteStore(options: StoreOptions): Promise<OpenedStore> {
+export async function openSqliteStore(options: StoreOptions): Promise<Store> {
   const { directory, clock } = options
   const limits: StoreLimits = { ...defaultLimits, ...options.limits }
   const bulkWorkers = options.bulkWorkers ?? 2
@@ -78,10 +72,22 @@ export async function openSqliteStore(options: StoreOptions): Promise<OpenedStor
   )
   try {
     const { generation, missing } = await writer.call('open', null)
-    const connection = new Connection(join(directory, 'catalog.db'), { readonly: true })
+    const connect = (): Connection =>
+      new Connection(join(directory, 'catalog.db'), { readonly: true })
+    const connection = connect()
     const log = options.log ?? (() => undefined)
     for (const name of missing) log(`the pack ${name} is missing; values in it cannot be read`)
-    store = new SqliteStore({ writer, bulk, connection, lock, limits, clock, log, generation })
+    store = new SqliteStore({
+      writer,
+      bulk,
+      connection,
+      connect,
+      lock,
+      limits,
+      clock,
+      log,
+      generation,
+    })
     return store
   } catch (error) {
     await Promise.all([writer.end(), bulk.end()])

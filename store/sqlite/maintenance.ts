@@ -1,5 +1,6 @@
 // Keeps the store tidy in the background: steps of the sweep in the store worker, merges in a bulk
 // worker, each bounded, with a pause in between for those who wait.
+import type { MaintenanceReport } from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import type { StoreLimits } from './limits.ts'
@@ -13,14 +14,6 @@ export interface MaintenanceHost {
   readonly clock: () => number
   nextPackName(): string
   log(message: string): void
-}
-
-/** What was freed and moved. */
-export interface MaintenanceReport {
-  readonly values: number
-  readonly chunks: number
-  readonly packs: number
-  readonly mergedChunks: number
 }
 
 /** Steps on a timer until `stop`; `run` does at once whatever there is to do. */

@@ -20,7 +20,7 @@ export function packFileOf(directory: string, name: string): string {
 }
 
 /** Makes names in a directory durable: entries made, renamed or removed in it. */
-export function syncDirectory(path: string): void {
+function syncDirectory(path: string): void {
   const descriptor = openSync(path, 'r')
   try {
     fsyncSync(descriptor)

@@ -4,9 +4,11 @@ import { Refusal } from '../../tensor/index.ts'
 import type {
   CheckpointEntry,
   CheckpointRecord,
+  ChunkRecord,
   Committed,
   GraphRecord,
   Json,
+  LabelChange,
   ModelVersionRecord,
   Page,
   PageRequest,
@@ -94,6 +96,9 @@ export interface CatalogueSizes {
   readonly sequence: number
 }
 
+/** Names that are looked up without a pause. */
+export const namesPerTurn = 1_000
+
 /** Reads on one connection. */
 export class CatalogueReader {
   readonly #connection: Connection
@@ -112,10 +117,42 @@ export class CatalogueReader {
     return row === undefined ? undefined : variableOf(row)
   }
 
+  /** Those that exist, in the order asked, from one snapshot; for a bounded number of names. */
   variables(container: string, names: readonly string[]): VariableRecord[] {
-    return this.#connection.snapshot(() =>
-      names.flatMap((name) => this.variable(container, name) ?? []),
+    return this.#connection.snapshot(() => this.#named(container, names))
+  }
+
+  /**
+   * The same for any number of names: in turns, so that others have the thread in between. The
+   * connection must be one that nobody else reads from meanwhile.
+   */
+  async manyVariables(container: string, names: readonly string[]): Promise<VariableRecord[]> {
+    const found: VariableRecord[] = []
+    this.#connection.run('BEGIN')
+    try {
+      for (let begin = 0; begin < names.length; begin += namesPerTurn) {
+        found.push(...this.#named(container, names.slice(begin, begin + namesPerTurn)))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    } finally {
+      this.#connection.run('COMMIT')
+    }
+    return found
+  }
+
+  #named(container: string, names: readonly string[]): VariableRecord[] {
+    // JSON text in SQLite ends at a NUL, which a name may hold.
+    if (names.some((name) => name.includes('\0'))) {
+      return names.flatMap((name) => this.variable(container, name) ?? [])
+    }
+    const rows = this.#connection.all<VariableRow>(
+      `SELECT ${variableColumns} FROM json_each(?) AS asked
+       CROSS JOIN variable ON variable.container = ? AND variable.name = asked.value
+       LEFT JOIN value ON value.value_id = variable.value_id ORDER BY asked.key`,
+      JSON.stringify(names),
+      container,
     )
+    return rows.map(variableOf)
   }
 
   listVariables(filter: VariableFilter, page: PageRequest): Page<VariableRecord> {
@@ -372,22 +409,6 @@ interface LabelRow {
   readonly sequence: number
   readonly checkpoint_id: number | null
   readonly changed_at: number
-}
-
-/** One turn in the history of a label. */
-export interface LabelChange {
-  readonly sequence: number
-  /** Where it pointed from then on; undefined: nowhere. */
-  readonly checkpoint: string | undefined
-  /** Milliseconds since the epoch. */
-  readonly changedAt: number
-}
-
-/** A chunk of a value, named by its content. */
-export interface ChunkRecord {
-  /** Lower-case hex SHA-256 of its bytes. */
-  readonly digest: string
-  readonly byteLength: number
 }
 
 function required(value: ValueRecord | undefined): ValueRecord {

@@ -309,7 +309,7 @@ export class SqliteStaging implements Staging {
 }
 
 /** The digest of content in several chunks: SHA-256 of their digests. */
-export function digestOfChunks(chunks: readonly Uint8Array[]): Uint8Array {
+function digestOfChunks(chunks: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256')
   for (const digest of chunks) hash.update(digest)
   return new Uint8Array(hash.digest())

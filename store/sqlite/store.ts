@@ -8,12 +8,13 @@ import type {
   CheckpointEntry,
   Committed,
   Idempotency,
+  MaintenanceReport,
   Page,
-  PageRequest,
   Store,
   StoreEvent,
   StoreStatus,
   ValueSource,
+  VariableRecord,
 } from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
@@ -21,10 +22,10 @@ import type { Connection } from './connection.ts'
 import { refusalOfFailure } from './errors.ts'
 import type { StoreLimits } from './limits.ts'
 import type { Lock } from './lock.ts'
-import { Maintenance, type MaintenanceReport } from './maintenance.ts'
+import { Maintenance } from './maintenance.ts'
 import type { CommitRequest, StagedContent, WriterCalls, WriterNotice } from './messages.ts'
 import { meet, type Subjects, subjectsOf } from './order.ts'
-import { CatalogueReader, type LabelChange } from './reader.ts'
+import { CatalogueReader, namesPerTurn } from './reader.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
 import { SqliteValues } from './values.ts'
 
@@ -33,6 +34,8 @@ export interface StoreParts {
   readonly writer: WorkerClient<WriterCalls, WriterNotice>
   readonly bulk: BulkPool
   readonly connection: Connection
+  /** Opens another read-only connection to the catalogue. */
+  readonly connect: () => Connection
   readonly lock: Lock
   readonly limits: StoreLimits
   readonly clock: () => number
@@ -41,7 +44,7 @@ export interface StoreParts {
   readonly generation: number
 }
 
-/** Names read at once on the calling thread; more are read in turns of this many. */
+/** Entries read without a pause where all of a checkpoint's are asked for. */
 const entriesPageCount = 1_000
 
 function sourcesOf(change: Change): readonly ValueSource[] {
@@ -65,10 +68,7 @@ function closedStore(): Refusal {
 
 /** The store of one data directory. */
 export class SqliteStore implements Store {
-  readonly catalogue: Catalogue & {
-    /** Where a label pointed, newest first; also after the checkpoints are gone. */
-    labelHistory(label: string, page: PageRequest): Promise<Page<LabelChange>>
-  }
+  readonly catalogue: Catalogue
   readonly values: SqliteValues
   readonly bus: Bus
   readonly #parts: StoreParts
@@ -112,21 +112,13 @@ export class SqliteStore implements Store {
     this.#maintenance.start()
   }
 
-  /**
-   * How the store is doing. `commits` were acknowledged since it was opened, by `batches`
-   * transactions of one sync each.
-   */
-  async status(): Promise<StoreStatus & { readonly commits: number; readonly batches: number }> {
+  async status(): Promise<StoreStatus> {
     this.#checkOpen()
     const { commits, batches, writable, reason } = await this.#writerStatus()
     const sizes = this.#read(() => this.#reader.sizes())
     return { ...sizes, writable, reason, commits, batches }
   }
 
-  /**
-   * Frees now what nothing names and nobody reads, without a time of grace, and merges packs where
-   * that is due; in the background both happen by themselves.
-   */
   sweep(): Promise<MaintenanceReport> {
     this.#checkOpen()
     return this.#maintenance.run(0)
@@ -234,11 +226,14 @@ export class SqliteStore implements Store {
     }
   }
 
-  #newCatalogue(): SqliteStore['catalogue'] {
+  #newCatalogue(): Catalogue {
     const reader = this.#reader
     return {
       variable: async (container, name) => this.#read(() => reader.variable(container, name)),
-      variables: async (container, names) => this.#read(() => reader.variables(container, names)),
+      variables: async (container, names) =>
+        names.length <= namesPerTurn
+          ? this.#read(() => reader.variables(container, names))
+          : this.#manyVariables(container, names),
       listVariables: async (filter, page) => this.#read(() => reader.listVariables(filter, page)),
       containers: async () => this.#read(() => reader.containers()),
       checkpoint: async (ref, container) => this.#read(() => reader.checkpoint(ref, container)),
@@ -256,6 +251,18 @@ export class SqliteStore implements Store {
       labelHistory: async (label, page) => this.#read(() => reader.labelHistory(label, page)),
       idempotent: async (key) => this.#read(() => reader.idempotent(key, this.#parts.clock())),
       commit: (changes, idempotency) => this.#commit(changes, idempotency),
+    }
+  }
+
+  /** On a connection of its own, so that the snapshot is not everybody's meanwhile. */
+  async #manyVariables(container: string, names: readonly string[]): Promise<VariableRecord[]> {
+    const connection = this.#read(() => this.#parts.connect())
+    try {
+      return await new CatalogueReader(connection).manyVariables(container, names)
+    } catch (error) {
+      throw refusalOfFailure(error, 'reading the catalogue')
+    } finally {
+      connection.close()
     }
   }
 

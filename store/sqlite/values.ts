@@ -3,31 +3,19 @@
 import { createHash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
 import { Refusal } from '../../tensor/index.ts'
-import type { Staging, ValueId, ValueRecord, Values } from '../port.ts'
+import type { ChunkRecord, Staging, ValueId, ValueRecord, Values, Verification } from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import { damagedChunk } from './chunk-reader.ts'
 import { chunkByteLength } from './limits.ts'
-import type { WriterCalls, WriterNotice } from './messages.ts'
-import type { CatalogueReader, ChunkRecord } from './reader.ts'
+import type { DamagedChunk, WriterCalls, WriterNotice } from './messages.ts'
+import type { CatalogueReader } from './reader.ts'
 import { hexOf } from './records.ts'
 
 /** Chunks that a stream reads ahead. */
 const readAheadCount = 4
 /** Chunks that one question to a bulk worker verifies. */
 const verifyCount = 8
-
-/** What checking a value found. */
-export interface Verification {
-  /** Chunks that were read; an inline value counts as one. */
-  readonly chunks: number
-  readonly damaged: readonly {
-    readonly ordinal: number
-    /** Lower-case hex SHA-256 that the chunk should have. */
-    readonly digest: string
-    readonly problem: string
-  }[]
-}
 
 /** What reading values needs of its store. */
 export interface ValuesHost {
@@ -108,19 +96,26 @@ export class SqliteValues implements Values {
     const inline = this.#host.reader.inlineContent(valueId)
     if (inline !== undefined) return this.#verifyInline(record, inline.bytes)
     const count = Math.ceil(record.byteLength / chunkByteLength)
-    const damaged: Verification['damaged'][number][] = []
+    const damaged: DamagedChunk[] = []
+    const parts = Array.from({ length: Math.ceil(count / verifyCount) }, (_, part) => part)
     await this.#whileHeld(valueId, async () => {
-      for (let ordinal = 0; ordinal < count; ordinal += verifyCount) {
-        const part = await this.#host.bulk
-          .next()
-          .call('verify', { valueId, ordinal, count: Math.min(verifyCount, count - ordinal) })
-        if (part.damaged.length > 0) {
-          await this.#noteDamage(part.damaged.map(({ digest }) => digest))
-        }
-        for (const one of part.damaged) damaged.push({ ...one, digest: hexOf(one.digest) })
-      }
+      // Every bulk worker takes the next part as soon as it is done with one.
+      await Promise.all(
+        this.#host.bulk.lanes.map(async (lane) => {
+          for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+            const ordinal = part * verifyCount
+            const request = { valueId, ordinal, count: Math.min(verifyCount, count - ordinal) }
+            damaged.push(...(await lane.call('verify', request)).damaged)
+          }
+        }),
+      )
     })
-    return { chunks: count, damaged }
+    damaged.sort((a, b) => a.ordinal - b.ordinal)
+    if (damaged.length > 0) await this.#noteDamage(damaged.map(({ digest }) => digest))
+    return {
+      chunks: count,
+      damaged: damaged.map((one) => ({ ...one, digest: hexOf(one.digest) })),
+    }
   }
 
   /** Chunks of the content in order, so that shared ones can be counted; an inline value is one. */

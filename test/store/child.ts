@@ -1,7 +1,7 @@
 // A process that writes to a store until it is killed, telling on its standard output what was
 // acknowledged: one JSON line each. Started by the tests that kill it or spoil its disk.
 import { writeSync } from 'node:fs'
-import { type OpenedStore, openStore } from '../../store/index.ts'
+import { openStore, type Store } from '../../store/index.ts'
 import { Refusal } from '../../tensor/index.ts'
 import { create, save, stage, write } from '../helper/store.ts'
 import { generation, pairContent } from './pair.ts'
@@ -14,7 +14,7 @@ function tell(line: unknown): void {
 }
 
 /** Writes the pair of this index again and again; both in one commit, so always of one version. */
-async function writePairs(store: OpenedStore, index: number): Promise<void> {
+async function writePairs(store: Store, index: number): Promise<void> {
   const name = `pair${index}`
   const known = await store.catalogue.variable('', `${name}/a`)
   let version = known?.version ?? 0
@@ -51,7 +51,7 @@ function describe(error: unknown): { code: string; reason: string } {
 }
 
 /** Saves and deletes checkpoints, keeping the newest two, and sweeps. */
-async function keepCheckpoints(store: OpenedStore): Promise<void> {
+async function keepCheckpoints(store: Store): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     const { checkpoints } = await store.catalogue.commit([save({ labels: ['newest'] })])
     tell({ kind: 'saved', id: checkpoints[0] })

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { type OpenedStore, openStore } from '../../store/index.ts'
+import { openStore, type Store } from '../../store/index.ts'
 import {
   bytesOfVariable,
   contentOf,
@@ -75,7 +75,7 @@ function packFile(directory: string): string {
 /** Everything but `damaged` reads as it was written; that one is refused; sent again it is whole. */
 async function checkDamage(
   t: Test,
-  store: OpenedStore,
+  store: Store,
   damaged: keyof typeof contents,
   problem: RegExp,
 ): Promise<void> {

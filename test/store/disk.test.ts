@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { openStore } from '../../store/index.ts'
 import {
@@ -81,7 +82,7 @@ async function writeWithFault(directory: string, fault: string): Promise<Line[]>
       '-e',
       `inject=${fault}`,
       process.execPath,
-      join(import.meta.dirname, 'child.ts'),
+      fileURLToPath(new URL('./child.ts', import.meta.url)),
       directory,
       'faults',
       '4',

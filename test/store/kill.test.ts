@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { openStore } from '../../store/index.ts'
 import { temporaryFolder } from '../helper/store.ts'
@@ -23,7 +24,7 @@ const seed = Number(process.env.HOLDFAST_KILL_SEED ?? 1)
 async function writeUntilKilled(directory: string, loop: number): Promise<Line[]> {
   const child = spawn(
     process.execPath,
-    [join(import.meta.dirname, 'child.ts'), directory, 'kill', '1000000'],
+    [fileURLToPath(new URL('./child.ts', import.meta.url)), directory, 'kill', '1000000'],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const ended = once(child, 'close')

@@ -4,13 +4,14 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { openStore } from '../../store/index.ts'
 import { bytesOfVariable, contentOf, create, stage, temporaryFolder } from '../helper/store.ts'
 
 const clock = (): number => Date.UTC(2026, 0, 2, 3, 4, 5)
-const childFile = join(import.meta.dirname, 'child.ts')
+const childFile = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 t.test('a second store on a directory is refused and told who holds it', async (t) => {
   const directory = temporaryFolder(t)

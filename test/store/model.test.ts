@@ -2,7 +2,7 @@
 // deletions, sweeps and reopenings, the store says what the model says.
 import fc from 'fast-check'
 import t from 'tap'
-import { type OpenedStore, openStore, type StoreLimits } from '../../store/index.ts'
+import { openStore, type Store, type StoreLimits } from '../../store/index.ts'
 import { contentOf, create, save, stage, temporaryFolder, write } from '../helper/store.ts'
 
 /** How many histories are tried. */
@@ -33,7 +33,7 @@ interface Model {
 }
 
 interface Real {
-  store: OpenedStore
+  store: Store
   reopen(): Promise<void>
 }
 
@@ -176,7 +176,7 @@ const reopenCommand = command(
 
 const lookCommand = command('look', () => true, look)
 
-async function expectBytes(store: OpenedStore, valueId: number, content: Content): Promise<void> {
+async function expectBytes(store: Store, valueId: number, content: Content): Promise<void> {
   const bytes = await store.values.bytes(valueId)
   if (Buffer.from(bytes).equals(bytesOf(content))) return
   throw new Error(`the content ${content.size}/${content.seed} came back as other bytes`)
@@ -252,7 +252,7 @@ t.test(`the store does what its model does in ${histories} histories`, async (t)
   let steps = 0
   const property = fc.asyncProperty(commands, async (history) => {
     const directory = temporaryFolder(t)
-    const open = (): Promise<OpenedStore> => openStore({ directory, clock: () => 1, limits })
+    const open = (): Promise<Store> => openStore({ directory, clock: () => 1, limits })
     const real: Real = {
       store: await open(),
       reopen: async () => {

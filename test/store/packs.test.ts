@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { type OpenedStore, openStore, type StoreLimits } from '../../store/index.ts'
+import { openStore, type Store, type StoreLimits } from '../../store/index.ts'
 import {
   bytesOfVariable,
   contentOf,
@@ -20,7 +20,7 @@ const clock = (): number => 1
 async function opened(
   t: { teardown(callback: () => unknown): void },
   limits: Partial<StoreLimits> = {},
-): Promise<{ readonly store: OpenedStore; readonly directory: string }> {
+): Promise<{ readonly store: Store; readonly directory: string }> {
   const directory = temporaryFolder(t)
   const store = await openStore({
     directory,

@@ -1,11 +1,10 @@
 // The SQLite driver keeps the contract of every store.
 import t from 'tap'
-import { type OpenedStore, openStore } from '../../store/index.ts'
+import { openStore } from '../../store/index.ts'
 import { storeContract } from '../contract/store.ts'
 import { temporaryFolder } from '../helper/store.ts'
 
 storeContract(t, {
   place: (t) => temporaryFolder(t),
   open: (directory, clock) => openStore({ directory, clock }),
-  sweep: (store) => (store as OpenedStore).sweep(),
 })
