@@ -16,9 +16,13 @@ function passing(name: string, input: string, output: string, attributes: string
   })
 }
 
-/** A value as it leaves a pass-through: references are read, handles and lists stay. */
+/**
+ * A value as it leaves a pass-through. A reference stays one, as in TensorFlow, where the output shares
+ * the variable's memory: whoever reads it after an assignment sees the new value.
+ */
 function passed(at: Lowering, value: Value): Value {
-  return value.kind === 'reference' ? at.read(value.variable) : value
+  if (value.kind === 'reference') at.read(value.variable)
+  return value
 }
 
 const constant = defineOp({

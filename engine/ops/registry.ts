@@ -10,7 +10,10 @@ import { nnOps } from './nn.ts'
 import { parsingOps } from './parsing.ts'
 import { randomOps } from './random.ts'
 import { reductionOps } from './reductions.ts'
+import { scatterOps } from './scatter-ops.ts'
 import { shapeOps } from './shape-ops.ts'
+import { sliceAssignOps } from './slice-assign.ts'
+import { temporaryOps } from './temporary.ts'
 import { variableOps } from './variables.ts'
 
 const families = [
@@ -26,6 +29,9 @@ const families = [
   parsingOps,
   lookupOps,
   randomOps,
+  scatterOps,
+  sliceAssignOps,
+  temporaryOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

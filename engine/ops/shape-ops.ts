@@ -92,8 +92,12 @@ function wantedShape(from: Shape, content: Tensor): Shape {
   const product = elementCountOf(sizes.filter((_, axis) => axis !== unknown))
   if (unknown >= 0) {
     if (product === 0) {
-      if (count !== 0) throw notReshapable(from, count, product)
-      return sizes.map((one) => (one === -1 ? 0 : one))
+      // Zeros on both sides are left out of the division.
+      if (count !== 0) throw notReshapable(count, product)
+      const [whole, known] = [from, sizes].map((all) =>
+        elementCountOf(all.filter((one) => one > 0)),
+      )
+      return sizes.map((one) => (one === -1 ? Math.floor(whole / known) : one))
     }
     if (count % product !== 0) {
       throw invalid(
@@ -103,11 +107,11 @@ function wantedShape(from: Shape, content: Tensor): Shape {
     }
     return sizes.map((one) => (one === -1 ? count / product : one))
   }
-  if (product !== count) throw notReshapable(from, count, product)
+  if (product !== count) throw notReshapable(count, product)
   return sizes
 }
 
-function notReshapable(_from: Shape, count: number, product: number): Error {
+function notReshapable(count: number, product: number): Error {
   return invalid(
     'shape/mismatch',
     `Input to reshape is a tensor with ${count} values, but the requested shape has ${product}`,

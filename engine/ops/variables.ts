@@ -1,6 +1,13 @@
 // Variables, by reference (VariableV2) and by handle (VarHandleOp): reading, assigning, adding.
-import { fitsShape, formatShape, Refusal, sameShape, tensorOfElements } from '../../tensor/index.ts'
-import { elementwise, scalarType } from './common.ts'
+import {
+  elementCountOf,
+  fitsShape,
+  formatShape,
+  Refusal,
+  sameShape,
+  tensorOfElements,
+} from '../../tensor/index.ts'
+import { elementwise, isKernelType, scalarType } from './common.ts'
 import {
   type DeclaringNode,
   defineOp,
@@ -8,6 +15,7 @@ import {
   type OpDefinition,
   type VariableSpec,
 } from './definition.ts'
+import { scatteredOnHost } from './scatter-host.ts'
 import { invalid } from './shapes.ts'
 import type { TensorValue, Value, Variable } from './value.ts'
 
@@ -156,13 +164,37 @@ function assignUpdate(name: string, row: 'add' | 'sub', isReference: boolean): O
       }
       at.assign(
         variable,
-        elementwise(at, [current, value], scalarType(current.dtype), (b, [x, y]) =>
-          b.both(row, x, y),
-        ),
+        isKernelType(current.dtype)
+          ? elementwise(at, [current, value], current.dtype, (b, [x, y]) => b.both(row, x, y))
+          : updatedOnHost(at, current, value, row),
       )
       return isReference ? [at.reference(variable)] : []
     },
   })
+}
+
+/** The update of a type that no kernel holds: all of it is one slice. */
+function updatedOnHost(
+  at: Lowering,
+  current: TensorValue,
+  value: TensorValue,
+  row: 'add' | 'sub',
+): TensorValue {
+  const { shape, dtype } = current
+  const [result] = at.step({
+    inputs: [current, value],
+    outputs: [{ dtype, shape }],
+    run: ([before, update]) => [
+      scatteredOnHost(
+        { dtype, shape, before },
+        new Int32Array(1),
+        elementCountOf(shape),
+        update,
+        row,
+      ),
+    ],
+  })
+  return result
 }
 
 /** An update of a variable whose attribute for its type is `dtype`. */
