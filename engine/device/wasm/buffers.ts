@@ -56,30 +56,36 @@ export class Buffers {
     const made = new Map<BufferId, Buffer>()
     const undo: (() => void)[] = []
     let total = this.#liveBytes
-    for (const command of commands) {
-      if (command.kind === 'release') {
-        const buffer = made.get(command.buffer) ?? this.get(command.buffer)
-        made.delete(command.buffer)
-        this.#heap.release(buffer.address)
-        undo.push(() => this.#heap.reclaim(buffer.address, buffer.byteLength))
-        total -= buffer.byteLength
-      } else if (command.kind === 'allocate') {
-        const { dtype, elementCount } = command
-        const byteLength = elementCount * byteLengthOf(dtype)
-        const fits = total + byteLength <= this.#budgetBytes
-        const placed = fits ? this.#heap.allocate(byteLength) : undefined
-        if (placed === undefined) {
-          for (const step of undo.reverse()) step()
-          throw this.#refusal(byteLength, total)
+    try {
+      for (const command of commands) {
+        if (command.kind === 'release') {
+          const buffer = made.get(command.buffer) ?? this.get(command.buffer)
+          made.delete(command.buffer)
+          this.#heap.release(buffer.address)
+          undo.push(() => this.#heap.reclaim(buffer.address, buffer.byteLength))
+          total -= buffer.byteLength
+        } else if (command.kind === 'allocate') {
+          const one = this.#place(command.dtype, command.elementCount, total)
+          undo.push(() => this.#heap.release(one.buffer.address))
+          total += one.buffer.byteLength
+          made.set(command.buffer, one.buffer)
+          planned.push(one)
         }
-        undo.push(() => this.#heap.release(placed.address))
-        total += byteLength
-        const buffer = { address: placed.address, byteLength, dtype, elementCount }
-        made.set(command.buffer, buffer)
-        planned.push({ buffer, fresh: placed.fresh })
       }
+    } catch (error) {
+      for (const step of undo.reverse()) step()
+      throw error
     }
     return planned
+  }
+
+  #place(dtype: ScalarType, elementCount: number, total: number): Planned {
+    const byteLength = elementCount * byteLengthOf(dtype)
+    const fits = total + byteLength <= this.#budgetBytes
+    const placed = fits ? this.#heap.allocate(byteLength) : undefined
+    if (placed === undefined) throw this.#refusal(byteLength, total)
+    const { address, fresh } = placed
+    return { buffer: { address, byteLength, dtype, elementCount }, fresh }
   }
 
   /** A planned buffer comes to life, as zeros. */

@@ -121,47 +121,45 @@ class WasmDevice implements Device {
   }
 
   async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
-    const ids: KernelId[] = []
-    const fresh: { readonly id: KernelId; readonly kernel: Kernel }[] = []
+    const fresh = new Map<string, Kernel>()
     for (const kernel of kernels) {
-      const id = this.#idOf(kernel)
-      if (id >= this.#kernels.length + fresh.length) fresh.push({ id, kernel })
-      ids.push(id)
+      if (this.#known.has(kernel)) continue
+      verifyKernel(kernel)
+      const key = keyOfKernel(kernel)
+      const id = this.#ids.get(key)
+      if (id === undefined) fresh.set(key, kernel)
+      else this.#known.set(kernel, id)
     }
-    if (fresh.length > 0) this.#load(fresh)
-    return ids
+    if (fresh.size > 0) this.#load(fresh)
+    return kernels.map((kernel) => {
+      const id = this.#known.get(kernel) ?? this.#ids.get(keyOfKernel(kernel))!
+      this.#known.set(kernel, id)
+      return id
+    })
   }
 
   async submit(commands: readonly Command[]): Promise<Submitted> {
     const planned = this.#buffers.plan(commands)
     const reads: Uint8Array[] = []
     let failure: CheckFailure | undefined
+    let mistake: unknown
     let allocated = 0
     for (let at = 0; at < commands.length; at++) {
       const command = commands[at]!
-      switch (command.kind) {
-        case 'allocate':
-          this.#buffers.allocate(command.buffer, planned[allocated++]!)
-          break
-        case 'release':
-          this.#buffers.release(command.buffer)
-          break
-        case 'write':
-          this.#write(command)
-          break
-        case 'dispatch':
-          if (failure === undefined) failure = this.#dispatch(command, at)
-          break
-        case 'copy':
-          this.#copy(command)
-          break
-        case 'read':
-          reads.push(this.#read(command))
-          break
-        default:
-          command satisfies never
+      // What was planned is done whatever happens, so that buffers and memory always agree.
+      if (command.kind === 'allocate') {
+        this.#buffers.allocate(command.buffer, planned[allocated++]!)
+      } else if (command.kind === 'release') this.#buffers.release(command.buffer)
+      else if (mistake === undefined) {
+        try {
+          if (command.kind === 'dispatch') failure ??= this.#dispatch(command, at)
+          else this.#move(command, reads)
+        } catch (error) {
+          mistake = error
+        }
       }
     }
+    if (mistake !== undefined) throw mistake
     return { reads, failure }
   }
 
@@ -174,33 +172,45 @@ class WasmDevice implements Device {
     await this.#crew.close()
   }
 
-  /** The number of a kernel: an old one for a kernel seen before, else the next. */
-  #idOf(kernel: Kernel): KernelId {
-    const known = this.#known.get(kernel)
-    if (known !== undefined) return known
-    verifyKernel(kernel)
-    const key = keyOfKernel(kernel)
-    const id = this.#ids.get(key) ?? this.#ids.size
-    this.#ids.set(key, id)
-    this.#known.set(kernel, id)
-    return id
+  /** Moves bytes into, between or out of buffers. */
+  #move(
+    command: Exclude<Command, { kind: 'allocate' | 'release' | 'dispatch' }>,
+    reads: Uint8Array[],
+  ): void {
+    switch (command.kind) {
+      case 'write':
+        this.#write(command)
+        break
+      case 'copy':
+        this.#copy(command)
+        break
+      case 'read':
+        reads.push(this.#read(command))
+        break
+      default:
+        command satisfies never
+    }
   }
 
-  /** Compiles kernels into one module, for all threads. */
-  #load(fresh: readonly { readonly id: KernelId; readonly kernel: Kernel }[]): void {
-    const compiled = fresh.map(({ id, kernel }) =>
-      compileKernel(kernel, { name: `kernel${id}`, relaxedSimd: this.#relaxedSimd }),
+  /** Compiles kernels, by their keys, into one module for all threads; they get the next numbers. */
+  #load(fresh: ReadonlyMap<string, Kernel>): void {
+    const first = this.#kernels.length
+    const kernels = [...fresh.values()]
+    const compiled = kernels.map((kernel, at) =>
+      compileKernel(kernel, { name: `kernel${first + at}`, relaxedSimd: this.#relaxedSimd }),
     )
     this.#reserveScratch(Math.max(...compiled.map(({ scratchBytes }) => scratchBytes)))
-    const coded = fresh.flatMap(({ id }, index) => (compiled[index]!.code ? [id] : []))
+    const coded = compiled.flatMap(({ code }, at) => (code ? [first + at] : []))
     const functions = compiled.flatMap(({ code }) => (code ? [code] : []))
     const message = { module: new WebAssembly.Module(assemble(functions)), kernels: coded }
     const runs = instantiate(message, this.#heap.memory)
     this.#crew.teach(message)
-    for (const [index, { id, kernel }] of fresh.entries()) {
-      const one = compiled[index]!
-      this.#kernels[id] = { ...one, kernel, run: runs.get(id), piece: this.#pieceOf(one) }
+    for (const [at, one] of compiled.entries()) {
+      const id = first + at
+      const run = runs.get(id)
+      this.#kernels.push({ ...one, kernel: kernels[at]!, run, piece: this.#pieceOf(one) })
     }
+    for (const [at, key] of [...fresh.keys()].entries()) this.#ids.set(key, first + at)
   }
 
   /** Sees to it that each thread has so many bytes of scratch. They count as nobody's. */

@@ -84,3 +84,14 @@ t.test('what a list releases, a later buffer of the list may use, as zeros', asy
   t.equal(buffers.get(2).address, address)
   t.ok(heap.bytes.subarray(address, address + 500).every((byte) => byte === 0))
 })
+
+t.test('a list with a mistake in it leaves buffers and memory in agreement', async (t) => {
+  const device = await wasmDevice({ threads: 1, memoryBytes: 1000 })
+  t.teardown(() => device.close())
+  const beyond: Command = { kind: 'write', buffer: 1, offset: 99, bytes: Uint8Array.of(1, 2) }
+  await t.rejects(device.submit([allocate(1, 100), beyond, allocate(2, 300), release(1)]))
+  t.match(await device.memory(), { liveBuffers: 1, liveBytes: 300 })
+  await t.rejects(device.submit([allocate(3, 100), release(4)]), 'nor one that releases nothing')
+  t.match(await device.memory(), { liveBuffers: 1, liveBytes: 300 })
+  await device.submit([release(2), allocate(5, 1000)])
+})
