@@ -31,7 +31,13 @@ export function nameSchemas(document: JsonObject): JsonObject {
   const walk = (node: unknown): unknown => {
     if (Array.isArray(node)) return node.map(walk)
     if (typeof node !== 'object' || node === null) return node
-    const copy = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, walk(value)]))
+    const copy = Object.fromEntries(
+      Object.entries(node).map(([key, value]) => [
+        key,
+        walk(key === 'content' ? asFiles(value) : value),
+      ]),
+    )
+    if (copy.description === 'Default Response') copy.description = 'Done'
     const { title } = copy
     if (typeof title !== 'string' || !/^[A-Z][A-Za-z]+$/.test(title) || 'license' in copy)
       return copy
@@ -48,4 +54,18 @@ export function nameSchemas(document: JsonObject): JsonObject {
     ...walked,
     components: { ...walked.components, schemas: Object.fromEntries(sorted) },
   }
+}
+
+const readableTypes = /json|^text\//
+
+/** Bodies by media type: those that are no text become files, whatever their schema says. */
+function asFiles(content: unknown): unknown {
+  if (typeof content !== 'object' || content === null) return content
+  return Object.fromEntries(
+    Object.entries(content).map(([type, body]) => {
+      const isText = readableTypes.test(type) || !type.includes('/')
+      if (isText) return [type, body]
+      return [type, { schema: { type: 'string', format: 'binary', contentMediaType: type } }]
+    }),
+  )
 }

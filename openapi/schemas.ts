@@ -74,6 +74,18 @@ export const TensorBody = Type.Unknown({
   examples: [{ value: [1, 2, 3] }],
 })
 
+/** A file as a request body. */
+export const FileBody = Type.Unknown({
+  title: 'FileBody',
+  description: 'The file itself; its first bytes say which kind it is.',
+})
+
+/** A graph as a request body. */
+export const GraphBody = Type.Unknown({
+  title: 'GraphBody',
+  description: 'A GraphDef: serialized, as protobuf JSON, or in text format.',
+})
+
 /** A described initializer or a constant tensor. */
 export const Initializer = Type.Object(
   {

@@ -9,7 +9,7 @@ import fastify, { type FastifyInstance, type FastifyRequest, LogController } fro
 import { documentHead, nameSchemas } from '../openapi/index.ts'
 import type { Service } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
-import { essenceOf, registerBodies, wrongType } from './bodies.ts'
+import { drain, essenceOf, registerBodies, wrongType } from './bodies.ts'
 import { refusalOf, replyWithProblem } from './errors.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
@@ -32,6 +32,9 @@ export interface AppOptions {
 
 const secondMs = 1000
 const mostEventLoopDelayMs = 2 * secondMs
+
+const docsPolicy =
+  "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 /** The application on `service`. Call `ready()` or `listen()` on it. */
 export async function buildApp({ service, logLevel }: AppOptions): Promise<FastifyInstance> {
@@ -68,6 +71,7 @@ export async function buildApp({ service, logLevel }: AppOptions): Promise<Fasti
   app.setErrorHandler((error, request, reply) => {
     const refusal = refusalOf(unknownMediaType(error, request) ?? error)
     metrics.refused(refusal.reason)
+    drain(request)
     return replyWithProblem(refusal, request, reply)
   })
   registerBodies(app)
@@ -108,11 +112,12 @@ async function registerPlugins(app: FastifyInstance): Promise<void> {
       nameSchemas(('openapiObject' in document ? document.openapiObject : {}) as never) as never,
   })
   await app.register(async (docs) => {
-    await docs.register(helmet, { contentSecurityPolicy: false })
+    await docs.register(helmet, { contentSecurityPolicy: false, hsts: false })
     await docs.register(swaggerUi, {
       routePrefix: '/docs',
-      staticCSP: true,
-      uiConfig: { syntaxHighlight: { activate: false }, tryItOutEnabled: true },
+      // Without upgrade-insecure-requests, which would break the page where there is no TLS.
+      staticCSP: docsPolicy,
+      uiConfig: { syntaxHighlight: { activate: false }, tryItOutEnabled: true, validatorUrl: null },
     })
   })
 }

@@ -1,6 +1,7 @@
 // Bodies before a handler sees them: JSON is parsed, every other known type stays a stream. A route
 // says which types it takes; a type that is not among them, or a missing body, never gets further.
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import { Refusal } from '../tensor/index.ts'
 
 declare module 'fastify' {
@@ -9,6 +10,8 @@ declare module 'fastify' {
     consumes?: readonly string[]
     /** The route reads whatever comes, or nothing, and judges it itself. */
     readsAnyBody?: boolean
+    /** Bytes that a body of the other types than JSON may have. */
+    streamBytes?: number
     /** A missing body counts as `{}`. */
     bodyOptional?: boolean
   }
@@ -70,23 +73,43 @@ export function registerBodies(app: FastifyInstance): void {
     const hooks = route.preValidation
     route.config = { ...route.config, consumes }
     route.preValidation = [
-      async (request) => checkBody(request, consumes, route.config?.bodyOptional === true),
+      async (request) => checkBody(request, consumes, route.config),
       ...(hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]),
     ]
   })
 }
 
-function checkBody(request: FastifyRequest, consumes: readonly string[], optional: boolean): void {
+function checkBody(
+  request: FastifyRequest,
+  consumes: readonly string[],
+  { bodyOptional = false, streamBytes }: FastifyContextConfig = {},
+): void {
   const type = essenceOf(request.headers['content-type'])
-  if (request.body === undefined || request.body === null) {
-    if (type === undefined && optional) {
-      request.body = {}
-      return
-    }
-    // A body that is the JSON word null is a body.
-    if (request.body === undefined) throw missingBody(consumes)
+  if (request.body === undefined) {
+    if (type !== undefined || !bodyOptional) throw missingBody(consumes)
+    request.body = {}
+    return
   }
   if (type === undefined || !consumes.includes(type)) throw wrongType(type, consumes)
+  const announced = Number(request.headers['content-length'] ?? 0)
+  if (request.body instanceof Readable && streamBytes !== undefined && announced > streamBytes) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'body/too-large',
+      `The body has ${announced} bytes; this call takes at most ${streamBytes}.`,
+      { fix: 'See GET /v1/limits.' },
+    )
+  }
+}
+
+/** The bytes of a body that is a stream. Leaving them unread does not end the connection. */
+export function streamOf(request: FastifyRequest): AsyncIterable<Uint8Array> {
+  return (request.body as Readable).iterator({ destroyOnReturn: false })
+}
+
+/** Lets what is left of a refused body run out, so that the connection can go on. */
+export function drain(request: FastifyRequest): void {
+  if (!request.raw.readableEnded && !request.raw.destroyed) request.raw.resume()
 }
 
 const poison = /"(?:__proto__|constructor)"|\\u/

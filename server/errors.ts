@@ -114,11 +114,6 @@ export function statusOf(code: Code, reason: string): number {
   return special[reason] ?? special[area] ?? codes[code].status
 }
 
-/** Every status that a code can come with, for the OpenAPI document. */
-export function statusesOf(code: Code): readonly number[] {
-  return [...new Set([codes[code].status, ...Object.values(exceptions[code] ?? {})])]
-}
-
 /** Statuses that TensorFlow Serving's own paths answer with, beside the good ones. */
 export const servingStatuses: readonly number[] = [
   ...new Set([

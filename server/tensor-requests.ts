@@ -1,5 +1,4 @@
 // Tensors on their way in: a body in any of the media types becomes an input for the service.
-import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { openNpy, openSafetensors, tensorOfJson, tensorOfProto } from '../formats/index.ts'
 import { decodeTensorProto, type JsonValue, WireError } from '../proto/index.ts'
@@ -20,7 +19,7 @@ import {
   Refusal,
   type Shape,
 } from '../tensor/index.ts'
-import { essenceOf, tensorTypes, wrongType } from './bodies.ts'
+import { essenceOf, streamOf, tensorTypes, wrongType } from './bodies.ts'
 
 /** Media types that one tensor may come in. */
 export const tensorBodyTypes: readonly string[] = Object.values(tensorTypes)
@@ -41,7 +40,7 @@ export async function withTensorInput<T>(
       jsonContent(request.body as JsonValue, declared, limits.jsonElements),
     )
   }
-  const body = limited(request.body as Readable, limits.tensorBytes)
+  const body = limited(streamOf(request), limits.tensorBytes)
   if (type === tensorTypes.raw) {
     return work(async (declared) => rawContent(request, body, declared, limits.tensorBytes))
   }

@@ -206,7 +206,7 @@ function constantElements(
   shape: Shape,
 ): readonly Json[] {
   const value = description.value ?? zeroOf(dtype)
-  const elements = Array.isArray(value) ? (value.flat(Number.POSITIVE_INFINITY) as Json[]) : [value]
+  const elements = flattened(value, kindOf(dtype) === 'complex')
   const count = elementCountOf(shape)
   if (elements.length > count && count > 0) {
     throw invalid(
@@ -217,13 +217,23 @@ function constantElements(
   return elements
 }
 
+/** The elements of nested lists; a complex element is itself a list of two. */
+function flattened(value: Json, isComplex: boolean): readonly Json[] {
+  if (!Array.isArray(value)) return [value]
+  const list: readonly Json[] = value
+  const isPair = isComplex && list.length === 2 && !list.some((part) => Array.isArray(part))
+  return isPair ? [list] : list.flatMap((item) => flattened(item, isComplex))
+}
+
 function zeroOf(dtype: DType): Json {
   if (dtype === 'string') return ''
+  if (kindOf(dtype) === 'complex') return [0, 0]
   return dtype === 'bool' ? false : 0
 }
 
 function oneOf(dtype: DType): Json {
   if (dtype === 'string') throw invalid('Expected numeric or boolean dtype, got string.')
+  if (kindOf(dtype) === 'complex') return [1, 0]
   return dtype === 'bool' ? true : 1
 }
 

@@ -1,17 +1,27 @@
 // Checkpoints as files over HTTP: upload, download, and one tensor of a checkpoint.
-import type { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { Checkpoint } from '../../openapi/index.ts'
+import { Checkpoint, FileBody } from '../../openapi/index.ts'
 import type { Service } from '../../service/index.ts'
-import { fileTypes, tensorTypes } from '../bodies.ts'
+import { fileTypes, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { cut, sendBytes } from '../streams.ts'
 import { sendValue } from '../tensor-replies.ts'
 import { tensorBodyTypes } from '../tensor-requests.ts'
 import { checkpointReply } from './checkpoints.ts'
-import { bytesReply, containerQuery, refusals, writeHeaders } from './schemas.ts'
+import {
+  badRange,
+  bytesReply,
+  containerQuery,
+  full,
+  notAcceptable,
+  refusals,
+  tooLarge,
+  unfit,
+  writeHeaders,
+  wrongType,
+} from './schemas.ts'
 
 const tags = ['checkpoints']
 const fileOfFormat = {
@@ -37,7 +47,7 @@ function uploadRoute(app: App, service: Service): void {
     '/v1/checkpoints::upload',
     {
       bodyLimit: service.limits.uploadBytes,
-      config: { consumes: fileTypes },
+      config: { consumes: fileTypes, streamBytes: service.limits.uploadBytes },
       schema: {
         tags,
         summary:
@@ -53,19 +63,15 @@ function uploadRoute(app: App, service: Service): void {
           ),
         }),
         headers: writeHeaders,
+        body: FileBody,
         response: {
           [status.created]: Checkpoint,
-          ...refusals(
-            'INVALID_ARGUMENT',
-            'NOT_FOUND',
-            'DATA_LOSS',
-            'RESOURCE_EXHAUSTED',
-            'UNIMPLEMENTED',
-          ),
+          ...refusals('INVALID_ARGUMENT', unfit, wrongType, tooLarge, full, 'UNIMPLEMENTED'),
         },
       },
     },
-    async ({ query, headers, body }, reply) => {
+    async (request, reply) => {
+      const { query, headers } = request
       const record = await service.files.upload(
         {
           container: query.container ?? '',
@@ -74,7 +80,7 @@ function uploadRoute(app: App, service: Service): void {
           prefix: query.prefix,
           idempotencyKey: headers['idempotency-key'],
         },
-        body as Readable,
+        streamOf(request),
       )
       reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
       return checkpointReply(record)
@@ -106,7 +112,7 @@ function downloadRoute(app: App, service: Service): void {
             tensorTypes.safetensors,
             'application/x-tar',
           ),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'OUT_OF_RANGE'),
+          ...refusals('INVALID_ARGUMENT', unfit, 'NOT_FOUND', badRange),
         },
       },
     },
@@ -142,7 +148,7 @@ function tensorRoute(app: App, service: Service): void {
         response: {
           [status.ok]: bytesReply('The tensor', tensorTypes.json, ...binaryTypes),
           [status.partialContent]: bytesReply('A range of the bytes', ...binaryTypes),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED'),
+          ...refusals('INVALID_ARGUMENT', notAcceptable, 'NOT_FOUND', badRange, tooLarge),
         },
       },
       serializerCompiler: () => (text: unknown) => String(text),

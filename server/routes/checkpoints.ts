@@ -25,11 +25,14 @@ import { operationReply } from './operations.ts'
 import {
   containerQuery,
   emptyReply,
+  full,
   pageOf,
   pageQuery,
   refusals,
   timeText,
+  unfit,
   writeHeaders,
+  wrongType,
 } from './schemas.ts'
 
 const tags = ['checkpoints']
@@ -67,7 +70,14 @@ function saveRoute(app: App, service: Service): void {
         response: {
           [status.created]: Checkpoint,
           [status.accepted]: Operation,
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION', 'ABORTED'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            'NOT_FOUND',
+            'FAILED_PRECONDITION',
+            full,
+          ),
         },
       },
     },
@@ -161,7 +171,14 @@ function restoreRoute(app: App, service: Service): void {
         body: RestoreCheckpoint,
         response: {
           [status.ok]: RestoreReport,
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION', 'ABORTED'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            'NOT_FOUND',
+            'FAILED_PRECONDITION',
+            full,
+          ),
         },
       },
     },
@@ -193,7 +210,10 @@ function changeRoutes(app: App, service: Service): void {
         operationId: 'updateCheckpoint',
         params: idParams,
         body: UpdateCheckpoint,
-        response: { [status.ok]: Checkpoint, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+        response: {
+          [status.ok]: Checkpoint,
+          ...refusals('INVALID_ARGUMENT', wrongType, 'NOT_FOUND'),
+        },
       },
     },
     async ({ params, body }) => {
@@ -212,7 +232,7 @@ function changeRoutes(app: App, service: Service): void {
         params: idParams,
         response: {
           [status.noContent]: emptyReply('Deleted'),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals('NOT_FOUND', 'FAILED_PRECONDITION'),
         },
       },
     },
@@ -250,7 +270,7 @@ function labelRoutes(app: App, service: Service): void {
         params,
         response: {
           [status.noContent]: emptyReply('Taken off'),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals('NOT_FOUND'),
         },
       },
     },

@@ -5,7 +5,7 @@ import { Type } from 'typebox'
 import { Device } from '../../openapi/index.ts'
 import type { DeviceStatus, Service } from '../../service/index.ts'
 import { status } from '../errors.ts'
-import { containerQuery, refusals } from './schemas.ts'
+import { containerQuery, full, refusals, wrongType } from './schemas.ts'
 
 const tags = ['service']
 
@@ -43,7 +43,7 @@ export function deviceRoutes(instance: FastifyInstance, service: Service): void 
           ),
           response: {
             [status.ok]: Device,
-            ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'RESOURCE_EXHAUSTED', 'UNAVAILABLE'),
+            ...refusals('INVALID_ARGUMENT', wrongType, 'NOT_FOUND', 'FAILED_PRECONDITION', full),
           },
         },
       },

@@ -1,10 +1,9 @@
 // /v1/graphs: taking graphs in, showing them, running them.
-import type { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { collect, openSafetensors, tensorOfJson, writeSafetensors } from '../../formats/index.ts'
-import { Graph, GraphPage, RunGraph, RunReply } from '../../openapi/index.ts'
+import { Graph, GraphBody, GraphPage, RunGraph, RunReply } from '../../openapi/index.ts'
 import { decodeGraphDef, formatText, type JsonValue } from '../../proto/index.ts'
 import {
   contentOfTensor,
@@ -21,7 +20,7 @@ import {
   Refusal,
   type Tensor,
 } from '../../tensor/index.ts'
-import { essenceOf, tensorTypes } from '../bodies.ts'
+import { essenceOf, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { valueText } from '../json-writer.ts'
 import { chooseType } from '../negotiate.ts'
@@ -30,11 +29,16 @@ import { limited } from '../tensor-requests.ts'
 import {
   containerQuery,
   emptyReply,
+  full,
+  notAcceptable,
   pageOf,
   pageQuery,
   refusals,
   timeText,
+  tooLarge,
+  unfit,
   writeHeaders,
+  wrongType,
 } from './schemas.ts'
 import { writtenReply } from './variables.ts'
 
@@ -66,16 +70,17 @@ function uploadRoute(app: App, service: Service): void {
     '/v1/graphs',
     {
       bodyLimit: service.limits.graphBytes,
-      config: { consumes: graphTypes },
+      config: { consumes: graphTypes, streamBytes: service.limits.graphBytes },
       schema: {
         tags,
         summary: 'Take in a GraphDef: protobuf, protobuf JSON or text format',
         operationId: 'uploadGraph',
         consumes: graphTypes,
+        body: GraphBody,
         response: {
           [status.ok]: Graph,
           [status.created]: Graph,
-          ...refusals('INVALID_ARGUMENT', 'RESOURCE_EXHAUSTED'),
+          ...refusals('INVALID_ARGUMENT', unfit, wrongType, tooLarge, full),
         },
       },
     },
@@ -94,7 +99,7 @@ async function formOf(request: FastifyRequest, maxBytes: number): Promise<GraphF
   if (type === textType) return { form: 'text', text: request.body as string }
   if (type === tensorTypes.json) return { form: 'json', json: request.body as JsonValue }
   const pieces: Uint8Array[] = []
-  for await (const piece of limited(request.body as Readable, maxBytes)) pieces.push(piece)
+  for await (const piece of limited(streamOf(request), maxBytes)) pieces.push(piece)
   const bytes = Buffer.concat(pieces)
   if (bytes.byteLength > 0) return { form: 'binary', bytes }
   throw new Refusal(
@@ -138,7 +143,7 @@ function readRoutes(app: App, service: Service): void {
               [textType]: { schema: Type.String() },
             },
           },
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND'),
+          ...refusals(notAcceptable, 'NOT_FOUND'),
         },
       },
     },
@@ -191,7 +196,10 @@ function runRoute(app: App, service: Service): void {
   app.post(
     '/v1/graphs/:id([^:]+)::run',
     {
-      config: { consumes: [tensorTypes.json, tensorTypes.safetensors] },
+      config: {
+        consumes: [tensorTypes.json, tensorTypes.safetensors],
+        streamBytes: service.limits.feedBytes,
+      },
       schema: {
         tags,
         summary: 'Run a graph; what it assigns is durable before the reply',
@@ -217,15 +225,17 @@ function runRoute(app: App, service: Service): void {
           },
           ...refusals(
             'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            notAcceptable,
             'NOT_FOUND',
             'FAILED_PRECONDITION',
             'ABORTED',
-            'OUT_OF_RANGE',
             'PERMISSION_DENIED',
-            'RESOURCE_EXHAUSTED',
+            tooLarge,
+            full,
             'UNIMPLEMENTED',
             'DEADLINE_EXCEEDED',
-            'UNAVAILABLE',
           ),
         },
       },
@@ -265,7 +275,7 @@ async function wishesOf(
   const body: RunBody = isJson ? (request.body as RunBody) : {}
   const feeds = isJson
     ? jsonFeeds(body, service.limits.jsonElements)
-    : await binaryFeeds(request.body as Readable, service)
+    : await binaryFeeds(streamOf(request), service)
   return {
     feeds,
     fetches: body.fetches ?? namesOf(query.fetches),
@@ -294,7 +304,7 @@ function jsonFeeds(body: RunBody, maxElements: number): Readonly<Record<string, 
 }
 
 async function binaryFeeds(
-  body: Readable,
+  body: AsyncIterable<Uint8Array>,
   service: Service,
 ): Promise<Readonly<Record<string, FeedInput>>> {
   const folder = service.spool.folder(service.limits.feedBytes)

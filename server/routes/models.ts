@@ -1,14 +1,13 @@
 // /v1/models: taking models in, listing and deleting them. What TensorFlow Serving's clients call is
 // in serving.ts.
-import type { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { ModelVersion } from '../../openapi/index.ts'
+import { FileBody, ModelVersion } from '../../openapi/index.ts'
 import type { ModelStatus, Service } from '../../service/index.ts'
-import { fileTypes } from '../bodies.ts'
+import { fileTypes, streamOf } from '../bodies.ts'
 import { status } from '../errors.ts'
-import { emptyReply, refusals, timeText } from './schemas.ts'
+import { emptyReply, full, refusals, timeText, tooLarge, unfit, wrongType } from './schemas.ts'
 
 const tags = ['models']
 
@@ -38,28 +37,31 @@ export function modelRoutes(instance: FastifyInstance, service: Service): void {
     url,
     {
       bodyLimit: service.limits.uploadBytes,
-      config: { consumes: fileTypes },
+      config: { consumes: fileTypes, streamBytes: service.limits.uploadBytes },
       schema: {
         tags,
         summary: 'Take in a tar, tar.gz or zip of a SavedModel',
         operationId: 'uploadModel',
         consumes: [...fileTypes],
+        body: FileBody,
         params: versionParams,
         response: {
           [status.created]: ModelVersion,
           ...refusals(
             'INVALID_ARGUMENT',
-            'NOT_FOUND',
+            unfit,
+            wrongType,
             'ALREADY_EXISTS',
-            'DATA_LOSS',
-            'RESOURCE_EXHAUSTED',
+            tooLarge,
+            full,
             'UNIMPLEMENTED',
           ),
         },
       },
     },
-    async ({ params, body }, reply) => {
-      const made = await service.models.put(params.model, params.version, body as Readable)
+    async (request, reply) => {
+      const { model, version } = request.params
+      const made = await service.models.put(model, version, streamOf(request))
       reply.code(status.created)
       return versionReply(made)
     },

@@ -3,7 +3,7 @@ import { type TSchema, Type } from 'typebox'
 import { Problem } from '../../openapi/index.ts'
 import type { PageRequest } from '../../service/index.ts'
 import { type Code, Refusal } from '../../tensor/index.ts'
-import { statusesOf } from '../errors.ts'
+import { statusOf } from '../errors.ts'
 
 /** `?container=`; the empty container unless given. */
 export const containerQuery = {
@@ -42,10 +42,25 @@ export const writeHeaders = Type.Object({
   ),
 })
 
-/** Replies for refusals with these codes, as problems. */
-export function refusals(...codes: readonly Code[]): Record<number, TSchema> {
-  const statuses = new Set([...codes, 'INTERNAL' as const].flatMap(statusesOf))
-  return Object.fromEntries([...statuses].map((status) => [status, problemReply]))
+/** A refusal that a route documents: a code, or a code with a reason that has its own status. */
+export type Documented = Code | readonly [Code, string]
+
+/** Refusals whose status is not their code's. */
+export const unfit: Documented = ['INVALID_ARGUMENT', 'tensor/']
+export const wrongType: Documented = ['INVALID_ARGUMENT', 'http/unsupported-media-type']
+export const notAcceptable: Documented = ['INVALID_ARGUMENT', 'http/not-acceptable']
+export const staleVersion: Documented = ['FAILED_PRECONDITION', 'variable/version-mismatch']
+export const badRange: Documented = ['OUT_OF_RANGE', 'http/range']
+export const tooLarge: Documented = ['RESOURCE_EXHAUSTED', 'body/too-large']
+export const full: Documented = ['RESOURCE_EXHAUSTED', 'store/full']
+
+/** Replies for these refusals, as problems. Every route may also answer INTERNAL and UNAVAILABLE. */
+export function refusals(...documented: readonly Documented[]): Record<number, TSchema> {
+  const all = [...documented, 'INTERNAL', 'UNAVAILABLE'] as const
+  const statuses = all.map((one) =>
+    typeof one === 'string' ? statusOf(one, '') : statusOf(...one),
+  )
+  return Object.fromEntries(statuses.map((status) => [status, problemReply]))
 }
 
 const problemReply = {

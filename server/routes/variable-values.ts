@@ -19,13 +19,20 @@ import { cut, sendBytes } from '../streams.ts'
 import { jsonOfValue, sendValue, textOfMembers } from '../tensor-replies.ts'
 import { tensorBodyTypes, withTensorInput } from '../tensor-requests.ts'
 import {
+  badRange,
   bytesReply,
   containerQuery,
   etagOf,
+  full,
   nameParams,
+  notAcceptable,
   refusals,
+  staleVersion,
+  tooLarge,
+  unfit,
   writeHeaders,
   writeOptionsOf,
+  wrongType,
 } from './schemas.ts'
 import { writtenReply } from './variables.ts'
 
@@ -80,10 +87,12 @@ function readRoute(app: App, service: Service): void {
           [status.partialContent]: bytesReply('A range of the bytes', ...binaryTypes),
           ...refusals(
             'INVALID_ARGUMENT',
+            notAcceptable,
+            unfit,
             'NOT_FOUND',
             'FAILED_PRECONDITION',
-            'OUT_OF_RANGE',
-            'RESOURCE_EXHAUSTED',
+            badRange,
+            tooLarge,
           ),
         },
       },
@@ -126,7 +135,14 @@ function readManyRoute(app: App, service: Service): void {
                 .content,
             },
           },
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION', 'RESOURCE_EXHAUSTED'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            notAcceptable,
+            unfit,
+            'NOT_FOUND',
+            'FAILED_PRECONDITION',
+            tooLarge,
+          ),
         },
       },
       serializerCompiler: asIs,
@@ -173,7 +189,7 @@ function writeRoute(app: App, service: Service, verb: string, summary: string, w
     `/v1/variables/:name([^:]+)::${verb}`,
     {
       bodyLimit: service.limits.jsonBodyBytes,
-      config: { consumes: tensorBodyTypes },
+      config: { consumes: tensorBodyTypes, streamBytes: service.limits.tensorBytes },
       schema: {
         tags,
         summary,
@@ -193,11 +209,14 @@ function writeRoute(app: App, service: Service, verb: string, summary: string, w
           [status.ok]: WrittenValue,
           ...refusals(
             'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            notAcceptable,
             'NOT_FOUND',
             'FAILED_PRECONDITION',
-            'ABORTED',
-            'RESOURCE_EXHAUSTED',
-            'UNAVAILABLE',
+            staleVersion,
+            tooLarge,
+            full,
           ),
         },
       },

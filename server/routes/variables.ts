@@ -24,13 +24,18 @@ import {
   containerQuery,
   emptyReply,
   etagOf,
+  full,
   nameParams,
   pageOf,
   pageQuery,
   refusals,
+  staleVersion,
   timeText,
+  tooLarge,
+  unfit,
   writeHeaders,
   writeOptionsOf,
+  wrongType,
 } from './schemas.ts'
 
 const tags = ['variables']
@@ -62,7 +67,16 @@ function createRoutes(app: App, service: Service): void {
         response: {
           [status.ok]: Variable,
           [status.created]: Variable,
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'UNIMPLEMENTED'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            'NOT_FOUND',
+            'ALREADY_EXISTS',
+            'UNIMPLEMENTED',
+            tooLarge,
+            full,
+          ),
         },
       },
     },
@@ -102,7 +116,7 @@ function createRoutes(app: App, service: Service): void {
           initialized: Type.Optional(Type.Boolean()),
           dtype: Type.Optional(Type.String()),
         }),
-        response: { [status.ok]: VariablePage, ...refusals('INVALID_ARGUMENT') },
+        response: { [status.ok]: VariablePage, ...refusals('INVALID_ARGUMENT', unfit) },
       },
     },
     async ({ query }) => {
@@ -133,7 +147,7 @@ function metadataRoutes(app: App, service: Service): void {
         operationId: 'getVariable',
         params: nameParams,
         querystring: Type.Object(containerQuery),
-        response: { [status.ok]: Variable, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
+        response: { [status.ok]: Variable, ...refusals('NOT_FOUND') },
       },
     },
     async ({ params, query }, reply) => {
@@ -155,7 +169,7 @@ function metadataRoutes(app: App, service: Service): void {
         body: UpdateVariable,
         response: {
           [status.ok]: Variable,
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals('INVALID_ARGUMENT', wrongType, 'NOT_FOUND', staleVersion, full),
         },
       },
     },
@@ -179,7 +193,7 @@ function metadataRoutes(app: App, service: Service): void {
         headers: writeHeaders,
         response: {
           [status.noContent]: emptyReply('Deleted'),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', staleVersion, full),
         },
       },
     },
@@ -204,7 +218,15 @@ function initializeRoutes(app: App, service: Service): void {
         body: InitializeVariables,
         response: {
           [status.ok]: Type.Object({ initialized: Type.Array(Written) }),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            'NOT_FOUND',
+            'FAILED_PRECONDITION',
+            staleVersion,
+            full,
+          ),
         },
       },
     },
@@ -233,7 +255,14 @@ function initializeRoutes(app: App, service: Service): void {
         headers: writeHeaders,
         response: {
           [status.ok]: Written,
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            'NOT_FOUND',
+            'FAILED_PRECONDITION',
+            staleVersion,
+            full,
+          ),
         },
       },
     },
