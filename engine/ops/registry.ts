@@ -14,6 +14,7 @@ import { scatterOps } from './scatter-ops.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { temporaryOps } from './temporary.ts'
+import { trainingOps } from './training.ts'
 import { variableOps } from './variables.ts'
 
 const families = [
@@ -32,6 +33,7 @@ const families = [
   scatterOps,
   sliceAssignOps,
   temporaryOps,
+  trainingOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
