@@ -21,16 +21,13 @@ export interface Affine {
 
 /** What an expression depends on. */
 export interface Dependence {
-  /** Bit `a` is set where the counter of axis `a` matters. */
+  /** Bit `a` is set where the counter of axis `a` matters; a kernel has at most 16 axes. */
   readonly axes: number
   /** Whether a load matters: then its value is data, known only when the kernel runs. */
   readonly data: boolean
   /** Whether the result of a reduction matters. */
   readonly reduced: boolean
 }
-
-/** Most loops that a kernel may have here: axes are bits of one number. */
-export const maxAxes = 30
 
 /** How {@link dependenceOf} remembers nodes; one for each kernel in work. */
 export type Analysis = Map<Expression, Dependence>

@@ -21,9 +21,10 @@ import type { Kernel, Reduction } from '../ir/kernel.ts'
 import { bitsOf, isFloat } from '../ir/scalar.ts'
 import { orderOf } from '../ir/walk.ts'
 import { type Affine, type Analysis, affineOf, dependenceOf } from './access.ts'
+import { type Staging, stagingOf } from './staging.ts'
 
 /** How a kernel is cut. Axes are numbered as in the kernel: parallel loops, then reduction loops. */
-export interface WasmTiling {
+export interface WasmTiling extends Staging {
   /** Elements in a vector; 1: no vectors. */
   readonly lanes: 1 | 2 | 4
   readonly laneAxis: number | undefined
@@ -33,9 +34,6 @@ export interface WasmTiling {
   readonly unrolled: readonly number[]
   /** The parallel axes, outermost loop first. */
   readonly order: readonly number[]
-  /** Parts of the bodies that each tile along the lane axis computes once, into scratch bytes. */
-  readonly staged: readonly Expression[]
-  readonly scratchBytes: number
 }
 
 /** What a tiling may count on. */
@@ -87,7 +85,8 @@ export function chooseWasmTiling(
   const vector = laneAxis === undefined ? 1 : lanes
   const unroll = forced.unroll ?? tileOf(facts, vector, laneAxis)
   const order = forced.order ?? orderOfLoops(facts, vector, laneAxis, unroll)
-  const staging = stagingOf(facts, vector, laneAxis, unroll, order, forced.staging)
+  const cut = { lanes: vector, laneAxis, unroll, order }
+  const staging = stagingOf(kernel, facts.analysis, cut, forced.staging)
   return {
     ...staging,
     lanes: vector,
@@ -353,76 +352,4 @@ function orderOfLoops(
   // A loop of few tiles outermost would leave threads without work.
   const first = tiles < 8 ? shared.filter((axis) => extents[axis]! >= 8).slice(0, 1) : []
   return [...others, ...first, laneAxis, ...shared.filter((axis) => !first.includes(axis))]
-}
-
-/** Most scratch bytes: a part of the second cache. */
-const mostScratchBytes = 512 * 1024
-/** Buffers of so many bytes are in the first cache wherever they lie. */
-const nearBytes = 32 * 1024
-/** Tiles that must use what is staged, to make up for staging it. */
-const fewTiles = 4
-
-function stagingOf(
-  { kernel, analysis, extents }: Facts,
-  lanes: number,
-  laneAxis: number | undefined,
-  unroll: readonly number[],
-  order: readonly number[],
-  forced: boolean | undefined,
-): Pick<WasmTiling, 'staged' | 'scratchBytes'> {
-  const place = laneAxis === undefined ? -1 : order.indexOf(laneAxis)
-  const inside = place < 0 ? [] : order.slice(place + 1)
-  const tiles = inside.reduce((all, axis) => all * Math.ceil(extents[axis]! / unroll[axis]!), 1)
-  if (laneAxis === undefined || inside.length === 0 || forced === false)
-    return { staged: [], scratchBytes: 0 }
-  const insideBits = inside.reduce((bits, axis) => bits | (1 << axis), 0)
-  const reducedBits = ((1 << extents.length) - 1) & ~((1 << kernel.loops.length) - 1)
-  const tileVectors = unroll[laneAxis]!
-
-  const bytesOf = (expression: Expression): number => {
-    const { axes } = dependenceOf(analysis, expression)
-    const steps = extents.reduce(
-      (all, extent, axis) => ((axes & reducedBits & (1 << axis)) !== 0 ? all * extent : all),
-      1,
-    )
-    return steps * tileVectors * 16
-  }
-  const isWorth = (expression: Expression): boolean => {
-    const { axes } = dependenceOf(analysis, expression)
-    if ((axes & (1 << laneAxis)) === 0 || (axes & reducedBits) === 0) return false
-    if ((axes & insideBits) !== 0 || !fits(expression.dtype, lanes)) return false
-    if (forced !== true && tiles < fewTiles) return false
-    if (expression.kind !== 'load' || forced === true) return true
-    const { elementCount } = kernel.inputs[expression.input]!
-    const elementBytes = Math.max(1, bitsOf(expression.dtype) / 8)
-    return elementCount * elementBytes > nearBytes
-  }
-  const bodies = kernel.reductions.map(({ body }) => body)
-  const staged = largestParts(bodies, isWorth)
-  const scratchBytes = staged.reduce((sum, one) => sum + bytesOf(one), 0)
-  return scratchBytes > mostScratchBytes && forced === undefined
-    ? { staged: [], scratchBytes: 0 }
-    : { staged, scratchBytes }
-}
-
-/** Whether vectors of so many lanes hold values of the type. */
-function fits(dtype: Expression['dtype'], lanes: number): boolean {
-  return dtype === 'bool' || isWide(dtype) === (lanes === 2)
-}
-
-/** The nodes nearest to the roots for which `holds` holds. */
-function largestParts(
-  roots: readonly Expression[],
-  holds: (expression: Expression) => boolean,
-): readonly Expression[] {
-  const found = new Set<Expression>()
-  const seen = new Set<Expression>()
-  const stack = [...roots]
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (seen.has(node)) continue
-    seen.add(node)
-    if (holds(node)) found.add(node)
-    else if (node.kind === 'apply') stack.push(...node.operands)
-  }
-  return [...found]
 }

@@ -8,7 +8,7 @@ import type { IterationSpace, Position } from './space.ts'
 import type { FunctionWriter } from './writer.ts'
 
 /** A rest of a position, with the least value that it has. */
-export interface BoundedRest extends Rest {
+interface BoundedRest extends Rest {
   readonly low: number
 }
 
@@ -54,7 +54,7 @@ export const kernelParameters = {
 } as const
 
 /** Stands for the thread's scratch bytes where a buffer's number is asked for. */
-export const scratch = -1
+const scratch = -1
 
 /** What a load's position is split into, to be protected. */
 export interface SplitLoad {

@@ -12,7 +12,15 @@ import type { WasmTiling } from '../../tile/wasm.ts'
 import { kernelParameters, type Place, placeOf } from './address.ts'
 import type { AssembledFunction, Instruction } from './assembler.ts'
 import { Evaluator } from './evaluate.ts'
-import { movesByLane, movesInLanes, storeLanes, storeScalar } from './numeric.ts'
+import {
+  extractLane,
+  localTypeOf,
+  movesByLane,
+  movesInLanes,
+  shapeOf,
+  storeLanes,
+  storeScalar,
+} from './numeric.ts'
 import { ReductionWriter } from './reduce.ts'
 import { type Segment, segmentsOf } from './segment.ts'
 import { IterationSpace, type Position } from './space.ts'
@@ -209,16 +217,36 @@ class KernelWriter {
     const { space, writer } = this.#evaluator
     const depth = space.depthOf(check.ok)
     writer.once(depth, `check ${index} ${space.keyOf(check.ok, position)}`, () => {
-      const lanes = space.isVarying(check.ok) ? space.lanes : 1
-      for (let lane = 0; lane < lanes; lane++) {
-        this.#evaluator.push(depth, check.ok, position, lane)
+      if (space.isVarying(check.ok)) this.#writeVectorCheck(check, index, position, depth)
+      else {
+        this.#evaluator.push(depth, check.ok, position)
         writer.emit(depth, 'i32.eqz')
         writer.emit(depth, 'if')
-        this.#writeFailure(depth, check, index, position, lane)
+        this.#writeFailure(depth, check, index, position, 0)
         writer.emit(depth, 'end')
       }
       return true
     })
+  }
+
+  /** All lanes together first; which one failed is found out only if one did. */
+  #writeVectorCheck(check: Check, index: number, position: Position, depth: number): void {
+    const { lanes } = this.#evaluator.space
+    const mask = this.#evaluator.vector(check.ok, position)
+    const out = this.#evaluator.emitter(depth, false)
+    out.emit('local.get', mask)
+    out.emit(`${shapeOf('bool', lanes)}.all_true`)
+    out.emit('i32.eqz')
+    out.emit('if')
+    for (let lane = 0; lane < lanes; lane++) {
+      out.emit('local.get', mask)
+      extractLane('bool', lanes, lane, out)
+      out.emit('i32.eqz')
+      out.emit('if')
+      this.#writeFailure(depth, check, index, position, lane)
+      out.emit('end')
+    }
+    out.emit('end')
   }
 
   /** Keeps the least of the failure known so far and this one. */
@@ -328,16 +356,24 @@ class KernelWriter {
       writer.emit(depth, `v128.store${128 / space.lanes}_lane`, offset, lane)
       return
     }
-    if (uncertain) {
-      this.#evaluator.push(depth, this.#options.lower(store.index), position, lane)
-      writer.emit(depth, 'i32.const', this.#kernel.outputs[store.output]!.elementCount)
-      writer.emit(depth, 'i32.lt_u')
-      writer.emit(depth, 'if')
+    const out = this.#evaluator.emitter(depth, false)
+    if (!uncertain) {
+      out.emit('local.get', local)
+      this.#evaluator.push(depth, store.value, position, lane)
+      storeScalar(dtype, offset, out)
+      return
     }
-    writer.emit(depth, 'local.get', local)
+    // The value before the branch: what is written in it is not known after it.
     this.#evaluator.push(depth, store.value, position, lane)
-    storeScalar(dtype, offset, this.#evaluator.emitter(depth, false))
-    if (uncertain) writer.emit(depth, 'end')
+    const stored = writer.save(depth, localTypeOf(dtype))
+    this.#evaluator.push(depth, this.#options.lower(store.index), position, lane)
+    out.emit('i32.const', this.#kernel.outputs[store.output]!.elementCount)
+    out.emit('i32.lt_u')
+    out.emit('if')
+    out.emit('local.get', local)
+    out.emit('local.get', stored)
+    storeScalar(dtype, offset, out)
+    out.emit('end')
   }
 
   /** Whether the position is data, so that only a check keeps it inside of the output. */

@@ -13,7 +13,7 @@ import { orderOf } from '../../ir/walk.ts'
 const maxNesting = 32
 
 /** The type that a row's instructions go by: the first operand's, or the choices' of a `select`. */
-export function operandTypeOf(node: Apply): Expression['dtype'] {
+function operandTypeOf(node: Apply): Expression['dtype'] {
   const operand = node.operands[node.row === 'select' ? 1 : 0]!
   return operand.dtype
 }

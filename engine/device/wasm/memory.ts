@@ -4,7 +4,7 @@
 import { strict as assert } from 'node:assert'
 
 /** Blocks begin at multiples of this, which is a cache line. */
-export const alignmentBytes = 64
+const alignmentBytes = 64
 
 /**
  * Bytes at the start that belong to no buffer: arguments, error words. Kernels also rely on it: an

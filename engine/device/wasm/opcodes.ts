@@ -3,7 +3,7 @@
 // with the threads and relaxed SIMD proposals (both are in the 3.0 draft).
 
 /** What follows an opcode: how many and which kinds of immediates. */
-export type Immediates =
+type Immediates =
   | 'none'
   /** A structured block's result type. */
   | 'block'

@@ -8,8 +8,8 @@ import {
 
 const build = expressionBuilder()
 const int = (value: number) => build.constant('int32', value)
-export const add = (a: Expression, b: Expression) => build.apply('add', [a, b])
-export const mul = (a: Expression, b: Expression) => build.apply('mul', [a, b])
+const add = (a: Expression, b: Expression) => build.apply('add', [a, b])
+const mul = (a: Expression, b: Expression) => build.apply('mul', [a, b])
 
 /** `[m, k]` times `[k, n]`. */
 export function product(m: number, k: number, n: number, dtype: ScalarType = 'float32'): Kernel {
