@@ -9,6 +9,7 @@ export {
   type GraphNode,
   shapeOfProto,
 } from './graph.ts'
+export { type Loop, type Unit, unitsOf } from './loop.ts'
 export {
   formatTensorName,
   type InputName,

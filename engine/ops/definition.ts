@@ -16,6 +16,7 @@ import type {
   ComputeReduction,
   HandleValue,
   HostStep,
+  ListValue,
   ReferenceValue,
   TensorValue,
   Value,
@@ -48,6 +49,8 @@ export interface Call {
   readonly kind: 'call'
   readonly function: FunctionReference
   readonly inputs: readonly Value[]
+  /** Values that `resume` keeps beside the results. */
+  readonly holds: readonly Value[]
   readonly resume: (outputs: readonly Value[]) => Lowered
 }
 
@@ -113,7 +116,13 @@ export interface Lowering {
     reference: FunctionReference,
     inputs: readonly Value[],
     resume: (outputs: readonly Value[]) => Lowered,
+    holds?: readonly Value[],
   ): Call
+  /** A new TensorArray or Stack with this content; its number. */
+  newList(content: ListValue): number
+  /** The present content of a TensorArray or Stack. */
+  listOf(id: number): ListValue
+  setList(id: number, content: ListValue): void
 }
 
 /** What a summary can tell of outputs without running: shapes from shapes, unknown sizes as -1. */

@@ -1,9 +1,11 @@
 // Ops by name, and the ops that are refused because they would touch the host.
 import { arrayOps } from './array.ts'
+import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
 import type { OpDefinition } from './definition.ts'
 import { elementwiseOps } from './elementwise.ts'
 import { linalgOps } from './linalg.ts'
+import { listOps } from './lists.ts'
 import { lookupOps } from './lookup.ts'
 import { movementOps } from './movement.ts'
 import { nnOps } from './nn.ts'
@@ -30,6 +32,8 @@ const families = [
   parsingOps,
   lookupOps,
   randomOps,
+  controlOps,
+  listOps,
   scatterOps,
   sliceAssignOps,
   temporaryOps,

@@ -32,7 +32,7 @@ export interface ReferenceValue {
 export interface HandleValue {
   readonly kind: 'handle'
   readonly dtype: 'resource'
-  readonly target: Variable | Table
+  readonly target: Variable | Table | ListHandle
 }
 
 /** An immutable list of values: TensorList, TensorArray and Stack, behind a variant or a flow. */
@@ -42,6 +42,14 @@ export interface ListValue {
   readonly elementDtype: DType
   readonly elementShape: PartialShape
   readonly elements: readonly (Value | undefined)[]
+  /** Of a TensorArray: an element that is written again is added to (gradients). */
+  readonly accumulates?: boolean
+  /** Of a TensorArray: whether writing past the end makes it longer. */
+  readonly grows?: boolean
+  /** Of a TensorArray: numbers of the arrays that collect its gradients, by source. */
+  readonly gradients?: ReadonlyMap<string, number>
+  /** Of a gradient's TensorArray: the elements whose shapes zeros take. */
+  readonly like?: readonly (Value | undefined)[]
 }
 
 /** An output of a Switch that was not taken, and whatever depends on it. */
@@ -65,6 +73,12 @@ export interface Variable {
   readonly dtype: DType
   readonly shape: PartialShape
   readonly reference: boolean
+}
+
+/** A TensorArray or Stack, whose content the trace keeps by number. */
+export interface ListHandle {
+  readonly kind: 'list'
+  readonly id: number
 }
 
 /** A lookup table: state of the engine. */

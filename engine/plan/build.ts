@@ -3,7 +3,7 @@
 import { elementCountOf, type NumericTensor, Refusal } from '../../tensor/index.ts'
 import type { DeviceFacts } from '../device/device.ts'
 import { type ScalarType, visit } from '../ir/index.ts'
-import type { Compute, HostStep, Source, TensorValue } from '../ops/index.ts'
+import type { Compute, HostStep, Source, TensorValue, Value } from '../ops/index.ts'
 import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
 import {
   buildKernel,
@@ -79,6 +79,7 @@ class StagePlanner {
     } else {
       this.#plan([], [need.step], true)
     }
+    this.#freeUnreachable(trace, need)
     const end: Pause = {
       kind: 'pause',
       need,
@@ -134,6 +135,32 @@ class StagePlanner {
       else this.#emitKernel(item.compute, built.get(item.compute) as PlannedKernel)
       for (const operand of lastUse?.get(place) ?? []) {
         for (const device of this.#placement.devices.keys()) this.#placement.free(device, operand)
+      }
+    }
+  }
+
+  /** Gives temporaries back that nothing of the rest of the walk can need. */
+  #freeUnreachable(trace: Trace, need: Need): void {
+    const reachable = new Set<Source>()
+    const stack: Value[] = trace.liveValues()
+    stack.push(...trace.checked.map(wholeOf))
+    for (const step of trace.steps) stack.push(...step.inputs)
+    if (need.kind === 'step') stack.push(...need.step.inputs)
+    for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+      if (value.kind === 'list') {
+        for (const element of value.elements) if (element !== undefined) stack.push(element)
+      }
+      if (value.kind !== 'array' || reachable.has(value.source)) continue
+      const { source } = value
+      reachable.add(source)
+      if (this.#placement.isAvailable(source)) continue
+      if (source.kind === 'compute') stack.push(...source.inputs)
+      if (source.kind === 'step') stack.push(...source.step.inputs)
+    }
+    for (const [device, operands] of this.#placement.devices) {
+      for (const operand of [...operands.keys()]) {
+        if (!('kind' in operand) || reachable.has(operand)) continue
+        this.#placement.free(device, operand)
       }
     }
   }
@@ -317,6 +344,10 @@ class StagePlanner {
   #flushAll(): void {
     for (const device of [...this.#segments.keys()]) this.#flush(device)
   }
+}
+
+function wholeOf(source: Compute): Value {
+  return { kind: 'array', dtype: source.dtype, shape: source.shape, source }
 }
 
 function placeOnHost(value: TensorValue): Exclude<ResultPlace, { readonly kind: 'slot' }> {

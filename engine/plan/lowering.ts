@@ -25,6 +25,7 @@ import {
   type FunctionReference,
   type HandleValue,
   type HostStep,
+  type ListValue,
   type Lowered,
   type Lowering,
   type OpDefinition,
@@ -333,8 +334,26 @@ export class NodeLowering implements Lowering {
     reference: FunctionReference,
     inputs: readonly Value[],
     resume: (outputs: readonly Value[]) => Lowered,
+    holds: readonly Value[] = [],
   ): Call {
-    return { kind: 'call', function: reference, inputs, resume }
+    return { kind: 'call', function: reference, inputs, holds, resume }
+  }
+
+  newList(content: ListValue): number {
+    const { trace } = this.#context
+    const id = trace.nextId()
+    trace.lists.set(id, content)
+    return id
+  }
+
+  listOf(id: number): ListValue {
+    const content = this.#context.trace.lists.get(id)
+    if (content !== undefined) return content
+    throw new Refusal('NOT_FOUND', 'run/list', 'The TensorArray or Stack was closed.')
+  }
+
+  setList(id: number, content: ListValue): void {
+    this.#context.trace.lists.set(id, content)
   }
 }
 

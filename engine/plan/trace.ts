@@ -7,8 +7,12 @@ import {
   type Graph,
   type GraphFunction,
   type GraphNode,
+  isBackEdge,
+  type Loop,
   runningOrder,
   type TensorName,
+  type Unit,
+  unitsOf,
 } from '../../graph/index.ts'
 import {
   elementCountOf,
@@ -26,6 +30,7 @@ import {
   definitionOf,
   type HostStep,
   isRefusedOp,
+  type ListValue,
   type Lowered,
   type Source,
   type TensorValue,
@@ -86,13 +91,33 @@ interface Frame {
   readonly path: string
   readonly bindings: Bindings
   readonly device: string
-  readonly order: readonly number[]
+  readonly units: readonly Unit[]
   readonly outputs: readonly Edge[]
   next: number
   readonly values: Map<number, readonly Value[]>
+  /** Nodes that did not run, because of a branch not taken. */
   readonly dead: Set<number>
   /** In the calling frame: what becomes of this frame's results. */
   readonly resume: Call['resume'] | undefined
+  /** Values that `resume` will need. */
+  readonly holds: readonly Value[]
+  /** A V1 loop's frame lies on that of the nodes around it and sees their values. */
+  readonly loop: LoopState | undefined
+}
+
+interface LoopState {
+  readonly loop: Loop
+  readonly iteration: number
+  /** What each Merge gets from the iteration before. */
+  readonly carried: ReadonlyMap<number, Value>
+  /** Values that have left the loop, by the place of the Exit. */
+  readonly left: Map<number, Value>
+}
+
+interface Pending {
+  readonly resume: Call['resume']
+  readonly outputs: readonly Value[]
+  readonly holds: readonly Value[]
 }
 
 /** Functions may be nested this deep; more is a recursion. */
@@ -107,13 +132,15 @@ export class Trace {
   readonly variables: Map<string, VariableState>
   /** Contents seen by answered needs. */
   readonly contents: Map<Source, Tensor>
-  readonly steps: HostStep[]
-  readonly checked: Compute[]
+  /** Content of TensorArrays and Stacks, by their number. */
+  readonly lists: Map<number, ListValue>
+  steps: HostStep[]
+  checked: Compute[]
   readonly #feeds: Map<string, TensorValue>
   #frames: Frame[]
   #results: readonly Value[] | undefined
   /** Results of a call whose continuation has still to run. */
-  #pending: { readonly resume: Call['resume']; readonly outputs: readonly Value[] } | undefined
+  #pending: Pending | undefined
   /** Steps answered for the node at hand, in order. */
   #answers: { readonly step: HostStep; readonly shapes: readonly Shape[] }[] = []
   #nextId = 0
@@ -124,6 +151,7 @@ export class Trace {
     this.tools = tools
     this.variables = new Map(from?.variables)
     this.contents = new Map(from?.contents)
+    this.lists = new Map(from?.lists)
     this.steps = [...(from?.steps ?? [])]
     this.checked = [...(from?.checked ?? [])]
     this.#feeds = new Map(from === undefined ? undefined : from.#feeds)
@@ -148,12 +176,14 @@ export class Trace {
       path: '',
       bindings: new Map(),
       device: '',
-      order: runningOrder(graph, [...wanted, ...targets], isFed),
+      units: unitsOf(graph, runningOrder(graph, [...wanted, ...targets], isFed)),
       outputs: edges,
       next: 0,
       values: new Map(),
       dead: new Set(),
       resume: undefined,
+      holds: [],
+      loop: undefined,
     }
   }
 
@@ -179,32 +209,24 @@ export class Trace {
 
   /** Walks on, to the end (its results) or to a need. */
   advance(): Need | Traced {
-    try {
-      for (;;) {
-        const frame = this.#frames[this.#frames.length - 1]
-        if (this.#pending === undefined && frame.next === frame.order.length) {
-          this.#leave(frame)
-          if (this.#frames.length === 0) return this.#traced()
-        } else {
-          this.#walkNode(frame)
-        }
+    for (;;) {
+      const frame = this.#frames[this.#frames.length - 1]
+      if (this.#pending === undefined && frame.next === frame.units.length) {
+        if (frame.loop === undefined) this.#leave(frame)
+        else this.#endIteration(frame, frame.loop)
+        if (this.#frames.length === 0) return this.#traced()
+        continue
       }
-    } catch (error) {
-      if (error instanceof Suspension) return error.need
-      throw error
+      const unit = frame.units[frame.next]
+      const need = typeof unit === 'number' ? this.#walkNode(frame, unit) : this.#enterLoop(unit)
+      if (need !== undefined) return need
     }
   }
 
-  #walkNode(frame: Frame): void {
-    const place = frame.order[frame.next]
+  #walkNode(frame: Frame, place: number): Need | undefined {
     const node = frame.body.nodes[place]
-    if (++this.#walked > maxNodes) {
-      throw new Refusal(
-        'RESOURCE_EXHAUSTED',
-        'run/too-long',
-        `The run takes more than ${maxNodes} operations once its loops are unrolled.`,
-      )
-    }
+    if (++this.#walked > maxNodes) throw tooLong()
+    const [steps, checked] = [this.steps.length, this.checked.length]
     let lowered: Lowered
     try {
       lowered =
@@ -212,7 +234,11 @@ export class Trace {
           ? this.#lower(frame, place)
           : this.#pending.resume(this.#pending.outputs)
     } catch (error) {
-      throw nameNode(error, frame.path, node)
+      if (!(error instanceof Suspension)) throw nameNode(error, frame.path, node)
+      // The lowering begins again once the answer is there.
+      this.steps.length = steps
+      this.checked.length = checked
+      return error.need
     }
     this.#pending = undefined
     this.#answers = []
@@ -221,31 +247,87 @@ export class Trace {
       frame.values.set(place, lowered)
       frame.next++
     }
+    return undefined
+  }
+
+  #enterLoop(loop: Loop): undefined {
+    const around = this.#frames[this.#frames.length - 1]
+    if (this.#frames.length >= maxDepth) throw tooLong()
+    this.#frames.push({
+      ...around,
+      units: loop.units,
+      outputs: [],
+      next: 0,
+      values: new Map(),
+      dead: new Set(),
+      resume: undefined,
+      holds: [],
+      loop: { loop, iteration: 0, carried: new Map(), left: new Map() },
+    })
+    return undefined
+  }
+
+  /** Goes on with the next iteration, or leaves the loop where nothing is carried on. */
+  #endIteration(frame: Frame, state: LoopState): void {
+    const { loop, iteration, left } = state
+    for (const place of loop.exits) {
+      const value = frame.values.get(place)?.[0]
+      if (value !== undefined && value.kind !== 'dead') left.set(place, value)
+    }
+    const carried = new Map<number, Value>()
+    for (const place of loop.merges) {
+      const merge = frame.body.nodes[place]
+      const back = merge.inputs.find((edge) => isBackEdge(frame.body.nodes[edge.node], merge))
+      const value = back === undefined ? undefined : frame.values.get(back.node)?.[back.index]
+      if (value !== undefined && value.kind !== 'dead') carried.set(place, value)
+    }
+    this.#frames.pop()
+    if (carried.size > 0) {
+      const constants = loop.enters.filter(
+        (place) => frame.body.nodes[place].attributes.get('is_constant')?.b === true,
+      )
+      const values = new Map(
+        constants.map((place) => [place, frame.values.get(place) as readonly Value[]]),
+      )
+      const dead = new Set(constants.filter((place) => frame.dead.has(place)))
+      const next = { loop, iteration: iteration + 1, carried, left }
+      this.#frames.push({ ...frame, next: 0, values, dead, loop: next })
+      return
+    }
+    const around = this.#frames[this.#frames.length - 1]
+    for (const place of loop.exits) {
+      const value = left.get(place)
+      around.values.set(place, [value ?? deadValue])
+      if (value === undefined) around.dead.add(place)
+    }
+    around.next++
   }
 
   #lower(frame: Frame, place: number): Lowered {
     const node = frame.body.nodes[place]
     const already = frame.values.get(place)
-    if (node.op === '_Arg' && already !== undefined) return already
+    // Arguments of a function, and constants of a loop after its first iteration, are there already.
+    if (already !== undefined) return already
     const direct = this.request.graph.functions.get(node.op)
     const definition = definitionOf(node.op)
     if (definition === undefined && direct === undefined) throw unknownOp(node, frame.path)
-    const inputs = node.inputs.map((edge) => this.#valueOf(frame, edge))
-    const isDead =
-      (node.op !== 'Merge' && node.op !== 'RefMerge' && inputs.some(isDeadValue)) ||
-      node.controls.some((control) => frame.dead.has(control))
-    if (isDead) {
+    const isMerge = node.op === 'Merge' || node.op === 'RefMerge'
+    const inputs = isMerge
+      ? this.#mergeInputs(frame, place)
+      : node.inputs.map((edge) => this.#valueOf(frame, edge))
+    const isDead = isMerge
+      ? inputs.every(isDeadValue)
+      : inputs.some(isDeadValue) || node.controls.some((control) => this.#isDead(frame, control))
+    if (isDead && node.op !== 'ControlTrigger') {
       frame.dead.add(place)
-      return new Array<Value>(this.#outputCount(node, frame)).fill({
-        kind: 'dead',
-        dtype: 'float32',
-      })
+      return new Array<Value>(this.#outputCount(node, frame)).fill(deadValue)
     }
     if (definition === undefined) {
       return {
         kind: 'call',
         function: { name: node.op, bindings: node.attributes },
         inputs,
+        holds: [],
         resume: (outputs) => outputs,
       }
     }
@@ -263,13 +345,42 @@ export class Trace {
     return definition.lower(lowering)
   }
 
+  /** Inputs of a Merge: in a loop the first iteration's, or what the one before carried on. */
+  #mergeInputs(frame: Frame, place: number): Value[] {
+    const merge = frame.body.nodes[place]
+    const state = frame.loop
+    return merge.inputs.map((edge) => {
+      const isBack = isBackEdge(frame.body.nodes[edge.node], merge)
+      if (!isBack && (state === undefined || state.iteration === 0))
+        return this.#valueOf(frame, edge)
+      return (isBack ? state?.carried.get(place) : undefined) ?? deadValue
+    })
+  }
+
+  /** The frame itself, then those around it that a loop sees. */
+  *#visible(frame: Frame): Generator<Frame> {
+    let at = this.#frames.indexOf(frame)
+    for (let one: Frame | undefined = frame; one !== undefined; one = this.#frames[--at]) {
+      yield one
+      if (one.loop === undefined) return
+    }
+  }
+
+  #isDead(frame: Frame, place: number): boolean {
+    for (const one of this.#visible(frame)) if (one.dead.has(place)) return true
+    return false
+  }
+
   #valueOf(frame: Frame, edge: Edge): Value {
     if (frame.path === '') {
       const name = `${frame.body.nodes[edge.node].name}:${edge.index}`
       const type = this.request.feeds.get(name)
       if (type !== undefined) return this.#fed(name, type)
     }
-    const values = frame.values.get(edge.node)
+    let values: readonly Value[] | undefined
+    for (const one of this.#visible(frame)) {
+      values ??= one.values.get(edge.node)
+    }
     const producer = frame.body.nodes[edge.node]
     const index = edge.index + (edge.port === '' ? 0 : this.#portOffset(producer, edge.port, frame))
     const value = values?.[index]
@@ -359,12 +470,14 @@ export class Trace {
       path,
       bindings,
       device: node.device === '' ? caller.device : node.device,
-      order: functionOrder(callee),
+      units: unitsOf(callee, functionOrder(callee)),
       outputs: callee.outputs.map((output) => output.source),
       next: 0,
       values: new Map(call.inputs.map((input, place) => [place, [input]])),
       dead: new Set(),
       resume: call.resume,
+      holds: call.holds,
+      loop: undefined,
     })
   }
 
@@ -372,7 +485,7 @@ export class Trace {
     const outputs = frame.outputs.map((edge) => this.#valueOf(frame, edge))
     this.#frames.pop()
     if (frame.resume === undefined) this.#results = outputs
-    else this.#pending = { resume: frame.resume, outputs }
+    else this.#pending = { resume: frame.resume, outputs, holds: frame.holds }
   }
 
   #traced(): Traced {
@@ -402,6 +515,21 @@ export class Trace {
       steps: this.steps,
       checked: this.checked,
     }
+  }
+
+  /** Everything that the rest of the walk may need, and nothing that it surely does not. */
+  liveValues(): Value[] {
+    const live: Value[] = [...(this.#pending?.outputs ?? []), ...(this.#pending?.holds ?? [])]
+    for (const frame of this.#frames) {
+      live.push(...frame.holds)
+      if (frame.loop !== undefined) {
+        live.push(...frame.loop.carried.values(), ...frame.loop.left.values())
+      }
+      for (const place of neededPlaces(frame)) live.push(...(frame.values.get(place) ?? []))
+    }
+    for (const { value } of this.variables.values()) if (value !== undefined) live.push(value)
+    live.push(...this.lists.values())
+    return live
   }
 
   /** The value, known if its content was seen. */
@@ -463,7 +591,23 @@ export class Trace {
 }
 
 function copyFrame(frame: Frame): Frame {
-  return { ...frame, values: new Map(frame.values), dead: new Set(frame.dead) }
+  const { loop } = frame
+  return {
+    ...frame,
+    values: new Map(frame.values),
+    dead: new Set(frame.dead),
+    loop: loop === undefined ? undefined : { ...loop, left: new Map(loop.left) },
+  }
+}
+
+const deadValue: Value = { kind: 'dead', dtype: 'float32' }
+
+function tooLong(): Refusal {
+  return new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'run/too-long',
+    `The run takes more than ${maxNodes} operations once its loops are unrolled, or nests them too deep.`,
+  )
 }
 
 /** The whole of a source; known where it has no elements. */
@@ -471,6 +615,24 @@ function arrayOf(source: Source): TensorValue {
   const { dtype, shape } = source
   if (elementCountOf(shape) > 0) return { kind: 'array', dtype, shape, source }
   return { kind: 'known', dtype, shape, tensor: emptyTensor(dtype, shape) }
+}
+
+/** Nodes whose values the units still to come use, or the frame's results. */
+function neededPlaces(frame: Frame): Set<number> {
+  const needed = new Set(frame.outputs.map((edge) => edge.node))
+  const see = (unit: Unit): void => {
+    if (typeof unit !== 'number') {
+      for (const one of unit.units) see(one)
+      return
+    }
+    const node = frame.body.nodes[unit]
+    for (const edge of node.inputs) needed.add(edge.node)
+    needed.add(unit)
+  }
+  // A loop's units all come again.
+  const first = frame.loop === undefined ? frame.next : 0
+  for (const unit of frame.units.slice(first)) see(unit)
+  return needed
 }
 
 function isDeadValue(value: Value): boolean {
