@@ -20,4 +20,5 @@ export {
   type TensorName,
 } from './name.ts'
 export { findCycle, isBackEdge, runningOrder } from './order.ts'
+export * from './scopes/index.ts'
 export { graphOf } from './verify.ts'

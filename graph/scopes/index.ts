@@ -1,0 +1,67 @@
+// TensorFlow 1's rules of names, scopes, devices, collections and get_variable, as data and functions:
+// for a service that resolves requests against what it keeps, and for a graph under construction.
+export {
+  Collections,
+  collectionsOfVariable,
+  filterByScope,
+  variableCollections,
+} from './collections.ts'
+export {
+  type Cluster,
+  type DeviceFunction,
+  type DeviceScope,
+  deviceOfOperation,
+  type PlacedOperation,
+  parameterServerOps,
+  type ReplicaDevices,
+  replicaDeviceSetter,
+} from './device-scopes.ts'
+export {
+  type DeviceSpec,
+  formatDevice,
+  mergeDevices,
+  mergeDeviceTexts,
+  parseDevice,
+} from './device-spec.ts'
+export {
+  areCompatible,
+  type ChosenInitializer,
+  defaultInitializer,
+  type ExistingPartitioned,
+  type ExistingVariable,
+  type GetVariable,
+  localVariable,
+  type NewVariable,
+  namesLookedUp,
+  type Resolution,
+  resolveGetVariable,
+  type VariableLookup,
+  type VariableResolution,
+} from './get-variable.ts'
+export {
+  type CollectionMember,
+  type GraphOperation,
+  GraphScopes,
+  type GraphVariable,
+  nameOfMember,
+  type PartitionedGraphVariable,
+  ScopeObject,
+  type VariableRequest,
+  type VariableScopeArguments,
+} from './graph-scopes.ts'
+export { checkOperationName, checkScopeName, NameScopes, nameOfScope } from './name-scopes.ts'
+export { maxParts, type Partitions, partitionsOf, type Slice, slicesOf } from './partition.ts'
+export { pythonDType, pythonList, pythonShape } from './python-text.ts'
+export {
+  type Initializer,
+  nameBelow,
+  openScope,
+  type Reuse,
+  reopenScope,
+  rootScope,
+  type ScopeArguments,
+  ScopeCounts,
+  scopeAt,
+  scopePaths,
+  type VariableScope,
+} from './variable-scope.ts'
