@@ -13,8 +13,10 @@ import { parsingOps } from './parsing.ts'
 import { randomOps } from './random.ts'
 import { reductionOps } from './reductions.ts'
 import { scatterOps } from './scatter-ops.ts'
+import { segmentOps } from './segments.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
+import { sortingOps } from './sorting.ts'
 import { temporaryOps } from './temporary.ts'
 import { trainingOps } from './training.ts'
 import { variableOps } from './variables.ts'
@@ -38,6 +40,8 @@ const families = [
   sliceAssignOps,
   temporaryOps,
   trainingOps,
+  segmentOps,
+  sortingOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

@@ -82,7 +82,8 @@ function stringOf(combine: ScatterCombine, former: Uint8Array, update: Uint8Arra
   return joined
 }
 
-function combineElement(
+/** Combines one element of an array with an update, as the type's arithmetic does. */
+export function combineElement(
   dtype: NumericDType,
   array: ElementArray,
   to: number,

@@ -10,6 +10,7 @@ import {
 } from '../../tensor/index.ts'
 import { gatherNd } from './array.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { formatPosition, placesWithin } from './indices.ts'
 import { type Scatter, type ScatterCombine, scattered } from './scatter.ts'
 import { integersOf, invalid, shapeFrom } from './shapes.ts'
 import type { TensorValue, Variable } from './value.ts'
@@ -31,31 +32,6 @@ export function scatterTarget(at: Lowering, variable: Variable): TensorValue {
   throw new Refusal('FAILED_PRECONDITION', 'variable/uninitialized', 'Null ref for params', {
     names: { variable: variable.name },
   })
-}
-
-/** Position in a shape as TensorFlow shows it: nothing for a scalar, else `[0,1]`. */
-function formatPosition(flat: number, shape: Shape): string {
-  if (shape.length === 0) return ''
-  const position: number[] = []
-  let rest = flat
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    position.unshift(rest % shape[axis])
-    rest = Math.floor(rest / shape[axis])
-  }
-  return `[${position.join(',')}]`
-}
-
-/** Slices of a dimension of `size`; refuses indices outside of it, in TensorFlow's words. */
-export function slicesWithin(indices: Tensor, size: number, name = 'indices'): Int32Array {
-  const places = integersOf(indices)
-  const bad = places.findIndex((place) => place < 0 || place >= size)
-  if (bad >= 0) {
-    throw invalid(
-      'run/index',
-      `${name}${formatPosition(bad, indices.shape)} = ${places[bad]} is not in [0, ${size})`,
-    )
-  }
-  return Int32Array.from(places)
 }
 
 /** `target` with the slices of its first dimension that `indices` name updated. */
@@ -80,7 +56,7 @@ function scatterSlices(at: Lowering, target: TensorValue, combine: ScatterCombin
     current: target,
     depth: 1,
     indices,
-    slicesOf: (content) => slicesWithin(content, shape[0]),
+    slicesOf: (content) => placesWithin(content, shape[0]),
     updates,
     count: elementCountOf(indices.shape),
     combine,

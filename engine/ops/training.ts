@@ -1,20 +1,14 @@
 // Optimizer steps: `ApplyX` on variables and their slots, whole or where indices say, by reference or by
 // handle. What a step does to one element is in optimizers.ts.
-import {
-  elementCountOf,
-  formatShape,
-  Refusal,
-  type Shape,
-  sameShape,
-  type Tensor,
-} from '../../tensor/index.ts'
+import { elementCountOf, formatShape, Refusal, type Shape, sameShape } from '../../tensor/index.ts'
 import type { Expression } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
 import { scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { placesWithin } from './indices.ts'
 import { type Named, type Optimizer, type OptimizerFlags, optimizers } from './optimizers.ts'
 import { picksOf } from './scatter.ts'
-import { integersOf, invalid } from './shapes.ts'
+import { invalid } from './shapes.ts'
 import type { BodyScope, TensorValue, Variable } from './value.ts'
 import { variableIn } from './variables.ts'
 
@@ -126,16 +120,6 @@ function applyDense(at: Lowering, optimizer: Optimizer, gradientName: string): v
   for (const [place, variable] of variables.entries()) at.assign(variable, updated[place])
 }
 
-/** Slices that indices name; refuses others in TensorFlow's words. */
-function slicesOf(indices: Tensor, size: number): Int32Array {
-  const places = integersOf(indices)
-  const bad = places.findIndex((place) => place < 0 || place >= size)
-  if (bad >= 0) {
-    throw invalid('run/index', `Index ${places[bad]} at offset ${bad} in indices is out of range`)
-  }
-  return Int32Array.from(places)
-}
-
 function checkSparse(shape: Shape, gradient: TensorValue, indices: TensorValue): void {
   if (shape.length === 0) throw invalid('shape/mismatch', 'var must be at least 1 dimensional')
   if (indices.shape.length !== 1) {
@@ -163,7 +147,12 @@ function applySparse(at: Lowering, optimizer: Optimizer): void {
   const most = Math.max(roundsPerPass, Math.floor(maxPicks / Math.max(slices, 1)))
   const picks = picksOf(at, {
     indices,
-    slicesOf: (content) => slicesOf(content, slices),
+    slicesOf: (content) =>
+      placesWithin(
+        content,
+        slices,
+        (place, index) => `Index ${index} at offset ${place} in indices is out of range`,
+      ),
     count,
     slices,
     lastOnly: false,
