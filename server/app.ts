@@ -5,7 +5,12 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import underPressure from '@fastify/under-pressure'
-import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
+import fastify, {
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+  type RouteOptions,
+} from 'fastify'
 import { documentHead, nameSchemas } from '../openapi/index.ts'
 import type { Service } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
@@ -28,6 +33,8 @@ import { validatorCompiler } from './validation.ts'
 export interface AppOptions {
   readonly service: Service
   readonly logLevel: string
+  /** Told of every route as it is added. */
+  readonly onRoute?: ((route: RouteOptions) => void) | undefined
 }
 
 const secondMs = 1000
@@ -37,7 +44,11 @@ const docsPolicy =
   "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 /** The application on `service`. Call `ready()` or `listen()` on it. */
-export async function buildApp({ service, logLevel }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({
+  service,
+  logLevel,
+  onRoute,
+}: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     logger: logLevel === 'silent' ? false : { level: logLevel },
     logController: new LogController({ disableRequestLogging: true }),
@@ -63,6 +74,7 @@ export async function buildApp({ service, logLevel }: AppOptions): Promise<Fasti
       void replyWithProblem(refusalOf(error), request, reply)
     },
   })
+  if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   app.setValidatorCompiler(validatorCompiler as Parameters<typeof app.setValidatorCompiler>[0])
   app.setNotFoundHandler((request) => {
     throw unknownRoute(request.method, request.originalUrl)

@@ -175,6 +175,11 @@ const fastifyRefusals: Readonly<Record<string, readonly [Code, string, string]>>
     'The body is not as long as content-length says.',
   ],
   FST_ERR_BAD_URL: ['INVALID_ARGUMENT', 'http/bad-url', 'The path is not a valid URL.'],
+  FST_ERR_MAX_PARAM_LENGTH: [
+    'INVALID_ARGUMENT',
+    'name/invalid',
+    'The name in the path is too long.',
+  ],
   FST_ERR_NOT_FOUND: ['NOT_FOUND', 'http/unknown-route', 'There is nothing at this path.'],
   FST_UNDER_PRESSURE: [
     'UNAVAILABLE',

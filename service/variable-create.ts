@@ -1,7 +1,15 @@
 // get_variable: what a request for a variable means when there is one of that name, and when not.
 // The sentences are TensorFlow's. Source: tensorflow/python/ops/variable_scope.py.
 import type { Change, Committed, Json, VariableRecord } from '../store/index.ts'
-import { type DType, type PartialShape, Refusal, type Shape } from '../tensor/index.ts'
+import {
+  byteLengthOf,
+  type DType,
+  elementCountOf,
+  formatShape,
+  type PartialShape,
+  Refusal,
+  type Shape,
+} from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { formatDevice, parseDevice } from './device-name.ts'
 import { once } from './idempotency.ts'
@@ -134,9 +142,21 @@ function declared(
       name,
     )
   }
+  checkSize(name, dtype, shape, limits)
   const description = initializer ?? defaultInitializer(name, dtype)
   checkInitializer(description, dtype, shape)
   return { dtype, shape, initializer: description }
+}
+
+function checkSize(name: string, dtype: DType, shape: Shape, limits: Limits): void {
+  const byteLength = elementCountOf(shape) * (byteLengthOf(dtype) || 1)
+  if (byteLength <= limits.tensorBytes) return
+  throw new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'tensor/too-large',
+    `A ${dtype} variable of shape ${formatShape(shape)} takes ${byteLength} bytes; at most ${limits.tensorBytes} are allowed.`,
+    { fix: 'See GET /v1/limits.', names: { variable: name } },
+  )
 }
 
 function checkShared(request: CreateRequest, existing: VariableRecord, limits: Limits): void {
