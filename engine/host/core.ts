@@ -64,9 +64,18 @@ export interface CoreOptions {
   readonly randomSeed?: () => bigint
 }
 
-/** Plans kept, and continuations kept for each pause of one. */
+/** Plans kept. */
 const maxPlans = 256
-const maxContinuations = 64
+
+/** Stages kept of one plan: loops whose length only a run can tell make one for each iteration. */
+const maxStages = 1024
+
+/** A plan: its first stage, from which the others are reached. */
+interface CachedPlan {
+  readonly graph: string
+  readonly root: Stage
+  stages: number
+}
 
 interface LoadedGraph {
   readonly graph: Graph
@@ -83,7 +92,7 @@ export class EngineCore implements Engine, ExecutionHost {
   readonly #options: CoreOptions
   readonly #residencies: ReadonlyMap<string, Residency>
   readonly #graphs = new Map<string, LoadedGraph>()
-  readonly #plans = new Map<string, { readonly graph: string; readonly root: Stage }>()
+  readonly #plans = new Map<string, CachedPlan>()
   readonly #handles = new Map<Handle, Held>()
   readonly #turns = new Turns()
   readonly #state: EngineState
@@ -145,20 +154,7 @@ export class EngineCore implements Engine, ExecutionHost {
   async unload(id: string): Promise<void> {
     this.#graphs.delete(id)
     for (const [key, plan] of this.#plans) {
-      if (plan.graph === id) this.#dropPlan(key)
-    }
-  }
-
-  #dropPlan(key: string): void {
-    const plan = this.#plans.get(key)
-    if (plan === undefined) return
-    this.#plans.delete(key)
-    const stages = [plan.root]
-    for (let stage = stages.pop(); stage !== undefined; stage = stages.pop()) {
-      for (const { device, planned } of stage.kernels) {
-        this.residency(device).forgetKernels(planned.map(({ kernel }) => kernel))
-      }
-      if (stage.end.kind === 'pause') stages.push(...stage.end.next.values())
+      if (plan.graph === id) this.#plans.delete(key)
     }
   }
 
@@ -215,13 +211,14 @@ export class EngineCore implements Engine, ExecutionHost {
       return result
     }
     try {
-      let stage = await this.#rootStage(request, graph, feeds, bindings, planning)
+      const plan = await this.#plan(request, graph, feeds, bindings, planning)
+      let stage = plan.root
       for (;;) {
         for (const { planned } of stage.kernels) report.kernels += planned.length
         report.softPlaced.push(...stage.softPlaced)
         await execution.runStage(stage)
         if (stage.end.kind === 'finish') break
-        stage = await this.#continue(stage.end, request, execution, planning)
+        stage = await this.#continue(plan, stage.end, request, execution, planning)
       }
       const result = await execution.finish(stage.end)
       state.commit()
@@ -260,19 +257,19 @@ export class EngineCore implements Engine, ExecutionHost {
     })
   }
 
-  async #rootStage(
+  async #plan(
     request: RunRequest,
     graph: Graph,
     feeds: ReadonlyMap<string, Tensor>,
     bindings: ReadonlyMap<string, ValueBinding>,
     planning: <Result>(plan: () => Result) => Promise<Result>,
-  ): Promise<Stage> {
+  ): Promise<CachedPlan> {
     const key = planKey(request, feeds)
     const known = this.#plans.get(key)
     if (known !== undefined) {
       this.#plans.delete(key)
       this.#plans.set(key, known)
-      return known.root
+      return known
     }
     const root = await planning(() => {
       const trace = new Trace(
@@ -294,12 +291,14 @@ export class EngineCore implements Engine, ExecutionHost {
       )
       return planStage(trace, trace.advance(), new Placement(), this.#target(request.device))
     })
-    this.#plans.set(key, { graph: request.graph, root })
-    if (this.#plans.size > maxPlans) this.#dropPlan(this.#plans.keys().next().value as string)
-    return root
+    const plan = { graph: request.graph, root, stages: 1 }
+    this.#plans.set(key, plan)
+    if (this.#plans.size > maxPlans) this.#plans.delete(this.#plans.keys().next().value as string)
+    return plan
   }
 
   async #continue(
+    plan: CachedPlan,
     pause: Pause,
     request: RunRequest,
     execution: Execution,
@@ -314,10 +313,10 @@ export class EngineCore implements Engine, ExecutionHost {
       const outcome = trace.advance()
       return planStage(trace, outcome, pause.placement, this.#target(request.device))
     })
-    if (pause.next.size >= maxContinuations) {
-      pause.next.delete(pause.next.keys().next().value as string)
+    if (plan.stages < maxStages) {
+      pause.next.set(key, next)
+      plan.stages++
     }
-    pause.next.set(key, next)
     return next
   }
 

@@ -9,7 +9,7 @@ import {
 } from '../../tensor/index.ts'
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
 import type { ValueKey } from '../engine.ts'
-import type { Kernel, ScalarType } from '../ir/index.ts'
+import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
 
 /** A buffer with what it holds. */
 export interface DeviceBuffer {
@@ -30,7 +30,9 @@ export class Residency {
   readonly #constants = new Map<NumericTensor, DeviceBuffer>()
   readonly #temporaries = new Map<string, DeviceBuffer>()
   readonly #spare = new Map<string, DeviceBuffer[]>()
-  readonly #kernels = new Map<Kernel, KernelId>()
+  #kernels = new WeakMap<Kernel, KernelId>()
+  /** By their text: equal kernels of different plans are compiled once. */
+  readonly #kernelTexts = new Map<string, KernelId>()
   #spareElements = 0
   #nextBuffer = 0
   #generation: number
@@ -58,7 +60,8 @@ export class Residency {
     this.#constants.clear()
     this.#temporaries.clear()
     this.#spare.clear()
-    this.#kernels.clear()
+    this.#kernels = new WeakMap()
+    this.#kernelTexts.clear()
     this.#spareElements = 0
     this.#pending = []
   }
@@ -140,18 +143,24 @@ export class Residency {
     }
   }
 
+  /** Ids of the kernels, compiled where they are new to the device. */
   async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
-    const missing = [...new Set(kernels)].filter((kernel) => !this.#kernels.has(kernel))
-    if (missing.length > 0) {
-      const ids = await this.device.compile(missing)
-      for (const [place, id] of ids.entries()) this.#kernels.set(missing[place], id)
+    const missing = new Map<string, Kernel>()
+    for (const kernel of kernels) {
+      if (this.#kernels.has(kernel)) continue
+      const text = printKernel(kernel)
+      const id = this.#kernelTexts.get(text)
+      if (id === undefined) missing.set(text, kernel)
+      else this.#kernels.set(kernel, id)
+    }
+    if (missing.size > 0) {
+      const ids = await this.device.compile([...missing.values()])
+      for (const [place, text] of [...missing.keys()].entries()) {
+        this.#kernelTexts.set(text, ids[place])
+      }
+      return this.compile(kernels)
     }
     return kernels.map((kernel) => this.#kernels.get(kernel) as KernelId)
-  }
-
-  /** Drops plans' kernels that are not asked for again. */
-  forgetKernels(kernels: readonly Kernel[]): void {
-    for (const kernel of kernels) this.#kernels.delete(kernel)
   }
 
   /**

@@ -2,13 +2,7 @@
 // and how many iterations is settled while planning; what only a run can tell is asked for.
 import { elementCountOf, type Tensor, tensorOfElements } from '../../tensor/index.ts'
 import type { FunctionReference } from './attributes.ts'
-import {
-  type Call,
-  defineOp,
-  type Lowered,
-  type Lowering,
-  type OpDefinition,
-} from './definition.ts'
+import { type Call, defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { integerOf } from './shapes.ts'
 import type { TensorValue, Value } from './value.ts'
 
@@ -43,7 +37,11 @@ const branching = (name: string): OpDefinition =>
     always: name === 'If',
     lower: (at) => {
       const taken = holds(at.contentOf(at.input('cond'))) ? 'then_branch' : 'else_branch'
-      return at.call(at.attributes.function(taken), at.rawInputs('input'), (outputs) => outputs)
+      return at.call(
+        at.attributes.function(taken),
+        at.rawInputs('input'),
+        (_at, outputs) => outputs,
+      )
     },
   })
 
@@ -73,9 +71,9 @@ function iterate(
   body: FunctionReference,
   values: readonly Value[],
 ): Call {
-  const decide = ([predicate]: readonly Value[]): Lowered => {
-    if (!holds(predicateOf(at, predicate))) return values
-    return at.call(body, values, (next) => iterate(at, condition, body, next))
+  const decide: Call['resume'] = (later, [predicate]) => {
+    if (!holds(predicateOf(later, predicate))) return values
+    return later.call(body, values, (last, next) => iterate(last, condition, body, next))
   }
   return at.call(condition, values, decide, values)
 }
@@ -97,7 +95,7 @@ const choosing = (name: string): OpDefinition =>
       const branches = at.attributes.functions('branches')
       const index = integerOf(at.contentOf(at.input('branch_index')), 'branch_index')
       const taken = index >= 0 && index < branches.length ? index : branches.length - 1
-      return at.call(branches[taken], at.rawInputs('input'), (outputs) => outputs)
+      return at.call(branches[taken], at.rawInputs('input'), (_at, outputs) => outputs)
     },
   })
 

@@ -73,7 +73,8 @@ const partitionedCall = (name: string): OpDefinition =>
     ],
     calls: { functions: ['f'], argument: 'args' },
     always: name.startsWith('Stateful'),
-    lower: (at) => at.call(at.attributes.function('f'), at.rawInputs('args'), (outputs) => outputs),
+    lower: (at) =>
+      at.call(at.attributes.function('f'), at.rawInputs('args'), (_at, outputs) => outputs),
   })
 
 const assertOp = defineOp({

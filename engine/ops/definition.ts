@@ -51,7 +51,8 @@ export interface Call {
   readonly inputs: readonly Value[]
   /** Values that `resume` keeps beside the results. */
   readonly holds: readonly Value[]
-  readonly resume: (outputs: readonly Value[]) => Lowered
+  /** Called with the lowering anew: the trace may have been copied since. */
+  readonly resume: (at: Lowering, outputs: readonly Value[]) => Lowered
 }
 
 /** A node that declares a variable. */
@@ -115,7 +116,7 @@ export interface Lowering {
   call(
     reference: FunctionReference,
     inputs: readonly Value[],
-    resume: (outputs: readonly Value[]) => Lowered,
+    resume: Call['resume'],
     holds?: readonly Value[],
   ): Call
   /** A new TensorArray or Stack with this content; its number. */

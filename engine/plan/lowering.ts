@@ -26,7 +26,6 @@ import {
   type HandleValue,
   type HostStep,
   type ListValue,
-  type Lowered,
   type Lowering,
   type OpDefinition,
   type ReferenceValue,
@@ -333,7 +332,7 @@ export class NodeLowering implements Lowering {
   call(
     reference: FunctionReference,
     inputs: readonly Value[],
-    resume: (outputs: readonly Value[]) => Lowered,
+    resume: Call['resume'],
     holds: readonly Value[] = [],
   ): Call {
     return { kind: 'call', function: reference, inputs, holds, resume }

@@ -32,6 +32,7 @@ import {
   isRefusedOp,
   type ListValue,
   type Lowered,
+  type OpDefinition,
   type Source,
   type TensorValue,
   type Value,
@@ -232,7 +233,7 @@ export class Trace {
       lowered =
         this.#pending === undefined
           ? this.#lower(frame, place)
-          : this.#pending.resume(this.#pending.outputs)
+          : this.#pending.resume(this.#loweringOf(frame, place), this.#pending.outputs)
     } catch (error) {
       if (!(error instanceof Suspension)) throw nameNode(error, frame.path, node)
       // The lowering begins again once the answer is there.
@@ -328,21 +329,40 @@ export class Trace {
         function: { name: node.op, bindings: node.attributes },
         inputs,
         holds: [],
-        resume: (outputs) => outputs,
+        resume: (_at, outputs) => outputs,
       }
     }
-    const attributes = new Attributes(node, definition.attributes, frame.bindings)
-    const lowering = new NodeLowering({
+    return definition.lower(this.#nodeLowering(frame, node, definition, inputs))
+  }
+
+  #nodeLowering(
+    frame: Frame,
+    node: GraphNode,
+    definition: OpDefinition,
+    raw: readonly Value[],
+  ): NodeLowering {
+    return new NodeLowering({
       trace: this,
       node,
       path: frame.path,
       definition,
-      attributes,
-      raw: inputs,
+      attributes: new Attributes(node, definition.attributes, frame.bindings),
+      raw,
       device: node.device === '' ? frame.device : node.device,
       answers: this.#answers,
     })
-    return definition.lower(lowering)
+  }
+
+  /** The lowering of a node whose call has come back. */
+  #loweringOf(frame: Frame, place: number): NodeLowering {
+    const node = frame.body.nodes[place]
+    const inputs = node.inputs.map((edge) => this.#valueOf(frame, edge))
+    return this.#nodeLowering(
+      frame,
+      node,
+      definitionOf(node.op) ?? directCall(node, inputs),
+      inputs,
+    )
   }
 
   /** Inputs of a Merge: in a loop the first iteration's, or what the one before carried on. */
@@ -597,6 +617,33 @@ function copyFrame(frame: Frame): Frame {
     values: new Map(frame.values),
     dead: new Set(frame.dead),
     loop: loop === undefined ? undefined : { ...loop, left: new Map(loop.left) },
+  }
+}
+
+/** A call of a function by its name as an op, seen as an op without a signature. */
+function directCall(node: GraphNode, inputs: readonly Value[]): OpDefinition {
+  const argument = (value: Value, place: number): OpDefinition['inputs'][number] => ({
+    name: `input_${place}`,
+    type: { dtype: value.dtype },
+    countAttribute: undefined,
+    typeList: false,
+    reference: false,
+  })
+  return {
+    name: node.op,
+    inputs: inputs.map(argument),
+    outputs: [],
+    attributes: new Map(),
+    stateful: false,
+    always: false,
+    declares: undefined,
+    calls: undefined,
+    writes: [],
+    reads: true,
+    infer: undefined,
+    lower: () => {
+      throw new Error('a call by name is entered, not lowered')
+    },
   }
 }
 
