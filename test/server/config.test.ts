@@ -1,0 +1,45 @@
+import t from 'tap'
+import { ConfigError, readConfig } from '../../server/config.ts'
+
+t.test('without anything, it listens on loopback and keeps its data in ./data', async (t) => {
+  t.same(readConfig([], {}), {
+    host: '127.0.0.1',
+    port: 8501,
+    data: './data',
+    device: 'auto',
+    demo: true,
+    logLevel: 'warn',
+    insecure: false,
+    softwareGpu: false,
+  })
+})
+
+t.test('flags win over variables, and both forms of a flag are read', async (t) => {
+  const environment = { HOLDFAST_PORT: '9000', HOLDFAST_DEMO: '0', HOLDFAST_DEVICE: '' }
+  t.match(readConfig([], environment), { port: 9000, demo: false, device: 'auto' })
+  t.match(readConfig(['--port', '9001'], environment), { port: 9001 })
+  t.match(readConfig(['--port=9002', '--demo=1'], environment), { port: 9002, demo: true })
+  t.equal(readConfig(['--help'], {}), 'help')
+})
+
+t.test('an address that others reach needs --insecure', async (t) => {
+  for (const host of ['0.0.0.0', '::', '192.168.1.5', '127.0.0.1.example.org']) {
+    t.throws(() => readConfig(['--host', host], {}), ConfigError, host)
+    t.match(readConfig(['--host', host, '--insecure'], {}), { host, insecure: true })
+  }
+  for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1']) {
+    t.match(readConfig(['--host', host], {}), { host })
+  }
+})
+
+t.test('what cannot be is refused by name', async (t) => {
+  for (const argv of [
+    ['--port', '-1'],
+    ['--port', '65536'],
+    ['--port', '1e3'],
+    ['--demo', 'x'],
+    ['x'],
+  ]) {
+    t.throws(() => readConfig(argv, {}), ConfigError)
+  }
+})

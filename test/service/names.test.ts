@@ -1,0 +1,74 @@
+import t from 'tap'
+import { formatDevice, matchDevice, parseDevice } from '../../service/device-name.ts'
+import { defaultLimits } from '../../service/limits.ts'
+import {
+  checkContainerName,
+  checkLabel,
+  checkModelName,
+  checkVariableName,
+  isVariableName,
+} from '../../service/names.ts'
+
+t.test('a variable is named as a TensorFlow operation may be', async (t) => {
+  for (const name of [
+    'w',
+    'a/b',
+    '.hidden',
+    '0',
+    'A-b_c.d/e>f',
+    'layer/.ATTRIBUTES/VARIABLE_VALUE',
+  ]) {
+    t.ok(isVariableName(name, defaultLimits), name)
+  }
+  for (const name of [
+    '',
+    '_w',
+    '-w',
+    '/w',
+    '>w',
+    'a:b',
+    'a b',
+    'ä',
+    'a\0',
+    '__proto__',
+    'a,b',
+    '\u202ea',
+  ]) {
+    t.throws(() => checkVariableName(name, defaultLimits), { reason: 'name/invalid' }, name)
+  }
+  t.ok(isVariableName('n'.repeat(1024), defaultLimits))
+  t.notOk(isVariableName('n'.repeat(1025), defaultLimits))
+})
+
+t.test('containers, models and labels have rules of their own', async (t) => {
+  checkContainerName('', defaultLimits)
+  checkContainerName('models/m/1', defaultLimits)
+  checkModelName('half_plus_two', defaultLimits)
+  checkLabel('runs/best-1', defaultLimits)
+  t.throws(() => checkContainerName('a\0b', defaultLimits), { reason: 'name/invalid' })
+  t.throws(() => checkModelName('a/b', defaultLimits), { reason: 'name/invalid' })
+  t.throws(() => checkModelName('..', defaultLimits), { reason: 'name/invalid' })
+  t.throws(() => checkLabel('12', defaultLimits), { message: /numbers are checkpoint ids/ })
+  t.throws(() => checkLabel('latest', defaultLimits), { reason: 'name/invalid' })
+})
+
+t.test('device strings are read and written as TensorFlow does', async (t) => {
+  const canonical = (text: string) => formatDevice(parseDevice(text))
+  t.equal(canonical(''), '')
+  t.equal(canonical('/cpu:0'), '/device:CPU:0')
+  t.equal(canonical('gpu'), '/device:GPU:*')
+  t.equal(canonical('/replica:1/task:0/cpu:0'), '/replica:1/task:0/device:CPU:0')
+  t.equal(canonical('/task:3/device:GPU:*/job:foo'), '/job:foo/task:3/device:GPU:*')
+  t.throws(() => parseDevice('/job:muu/device:GPU:2/cpu:0'), { message: /multiple device types/ })
+  t.throws(() => parseDevice('/bus:1'), { message: "Unknown attribute: 'bus' in '/bus:1'" })
+  t.throws(() => parseDevice('/gpu:one'), { reason: 'device/invalid' })
+})
+
+t.test('a device string means the first device that fits it', async (t) => {
+  const devices = ['/device:GPU:0', '/device:GPU:1', '/device:CPU:0']
+  t.equal(matchDevice('/gpu:1', devices), '/device:GPU:1')
+  t.equal(matchDevice('/job:worker/gpu:*', devices), '/device:GPU:0')
+  t.equal(matchDevice('/cpu:0', devices), '/device:CPU:0')
+  t.equal(matchDevice('', devices), undefined)
+  t.equal(matchDevice('/gpu:7', devices), undefined)
+})
