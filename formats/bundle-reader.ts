@@ -2,7 +2,7 @@
 // Everything that the index claims is checked before any tensor is handed out; a tensor's own
 // checksum is checked while its bytes are streamed.
 // Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc
-import { decodeBundleHeaderProto, type VersionDef } from '../proto/index.ts'
+import { decodeBundleHeaderProto } from '../proto/index.ts'
 import {
   type ByteSource,
   byteLengthOf,
@@ -10,12 +10,22 @@ import {
   type FileSet,
   kindOf,
   Refusal,
-  type TensorStream,
 } from '../tensor/index.ts'
-import { type BundleEntry, damagedTensor, readBundleEntry } from './bundle-entry.ts'
+import { type BundleEntry, readBundleEntry } from './bundle-entry.ts'
 import { checkTiling, joinSlices, resolveSlice, type TensorSlice } from './bundle-slice.ts'
 import { readStringLayout, unpackStoredStrings } from './bundle-string.ts'
 import { chunkLength, sliceSource } from './byte-source.ts'
+import {
+  binaryText,
+  type CheckpointLimits,
+  type CheckpointTensor,
+  checkpointTensor,
+  checkVersion,
+  damagedTensor,
+  defaultMaxEntries,
+  printable,
+  tooManyTensors,
+} from './checkpoint-tensor.ts'
 import { sliceKey } from './ordered-code.ts'
 import { refusingWireErrors } from './refusal-of-wire.ts'
 import { readTable } from './table-reader.ts'
@@ -28,30 +38,15 @@ interface BundleHeader {
   readonly producer: number
 }
 
-/** A tensor of a bundle. Its `chunks` throw at the end where the stored checksum differs. */
-interface BundleTensor extends TensorStream {
-  /** Reads every byte and checks it; refuses (DATA_LOSS, `bundle/crc-mismatch`). */
-  verify(): Promise<void>
-}
-
 /** An opened bundle. `tensors` are in the order of their names' bytes. */
 export interface Bundle {
   readonly prefix: string
   readonly header: BundleHeader
   readonly entries: ReadonlyMap<string, BundleEntry>
-  readonly tensors: readonly BundleTensor[]
+  readonly tensors: readonly CheckpointTensor[]
 }
 
-/** Limits on a bundle that is read. */
-export interface BundleLimits {
-  /** Names in the index, slices included. */
-  readonly maxEntries?: number
-}
-
-const defaultMaxEntries = 2 ** 20
 const maxShards = 99_999
-/** The version of the format that we read, as TensorFlow counts. */
-const consumerVersion = 1
 
 /** The name of a data file: `model.ckpt-7.data-00000-of-00002`. */
 export function shardName(prefix: string, shard: number, shardCount: number): string {
@@ -76,7 +71,7 @@ export async function openBundle(
   files: FileSet,
   prefix: string,
   tools: ChecksumTools,
-  limits: BundleLimits = {},
+  limits: CheckpointLimits = {},
 ): Promise<Bundle> {
   const indexName = `${prefix}.index`
   if (!files.names.includes(indexName)) {
@@ -91,7 +86,7 @@ export async function openBundle(
     if (entry.slices.length === 0) checkBounds(opening, entry)
   }
   checkDisjoint([...index.entries.values(), ...index.slices.values()])
-  const tensors: BundleTensor[] = []
+  const tensors: CheckpointTensor[] = []
   for (const entry of index.entries.values()) {
     tensors.push(await openTensor(opening, entry, index.slices))
   }
@@ -125,11 +120,7 @@ async function readIndex(
       continue
     }
     if (entries.size + slices.size >= maxEntries) {
-      throw new Refusal(
-        'RESOURCE_EXHAUSTED',
-        'bundle/too-many-tensors',
-        `The index ${file} names more than ${maxEntries} tensors.`,
-      )
+      throw tooManyTensors(file, maxEntries)
     }
     if (key[0] === 0) {
       slices.set(binaryText(key), readBundleEntry(`slice ${printable(key)}`, value))
@@ -142,19 +133,6 @@ async function readIndex(
     throw new Refusal('DATA_LOSS', 'bundle/no-header', `The index ${file} has no header.`)
   }
   return { header, entries, slices }
-}
-
-function binaryText(key: Uint8Array): string {
-  let text = ''
-  for (const byte of key) text += String.fromCharCode(byte)
-  return text
-}
-
-function printable(key: Uint8Array): string {
-  return binaryText(key)
-    .replace(/[^\x21-\x7e]+/g, ' ')
-    .trim()
-    .slice(0, 100)
 }
 
 function nameOfKey(key: Uint8Array, file: string): string {
@@ -178,16 +156,6 @@ function readHeader(value: Uint8Array, file: string): BundleHeader {
   }
   const producer = checkVersion(proto.version, what)
   return { shardCount, isBigEndian: endianness === 1, producer }
-}
-
-function checkVersion(version: VersionDef | undefined, what: string): number {
-  const { producer = 0, min_consumer: wanted = 0, bad_consumers: bad = [] } = version ?? {}
-  if (producer >= 0 && wanted <= consumerVersion && !bad.includes(consumerVersion)) return producer
-  throw new Refusal(
-    'DATA_LOSS',
-    'bundle/version',
-    `${what} is of version ${producer} and wants a reader of version ${wanted} or newer; this one is ${consumerVersion}.`,
-  )
 }
 
 function shardSource(opening: Opening, shard: number, tensor: string): ByteSource {
@@ -237,22 +205,11 @@ async function openTensor(
   opening: Opening,
   entry: BundleEntry,
   slices: Map<string, BundleEntry>,
-): Promise<BundleTensor> {
+): Promise<CheckpointTensor> {
   if (entry.slices.length > 0) return openPartitioned(opening, entry, slices)
   if (entry.dtype === 'string') return openStrings(opening, entry)
   const chunks = () => storedChunks(opening, entry)
-  return bundleTensor(entry, entry.size, chunks)
-}
-
-function bundleTensor(
-  { name, dtype, shape }: BundleEntry,
-  byteLength: number,
-  chunks: () => AsyncGenerator<Uint8Array>,
-): BundleTensor {
-  const verify = async () => {
-    for await (const _ of chunks());
-  }
-  return { name, dtype, shape, byteLength, chunks, verify }
+  return checkpointTensor(entry, entry.size, chunks)
 }
 
 /** Bytes of a component that a byte order applies to: half an element where it is complex. */
@@ -293,7 +250,7 @@ function checkCrc(entry: BundleEntry, crc: number): void {
   )
 }
 
-async function openStrings(opening: Opening, entry: BundleEntry): Promise<BundleTensor> {
+async function openStrings(opening: Opening, entry: BundleEntry): Promise<CheckpointTensor> {
   if (opening.header.isBigEndian) {
     throw damagedTensor(entry.name, 'unsupported-dtype', 'holds strings in a big-endian bundle')
   }
@@ -303,7 +260,7 @@ async function openStrings(opening: Opening, entry: BundleEntry): Promise<Bundle
   const layout = await readStringLayout(source, count, name, opening.tools)
   const byteLength = 4 * count + layout.stringsByteLength
   const chunks = () => unpackStoredStrings(source, layout, name, crc32c, opening.tools)
-  return bundleTensor(entry, byteLength, chunks)
+  return checkpointTensor(entry, byteLength, chunks)
 }
 
 /** Takes the tensor's slices out of `slices`. */
@@ -311,7 +268,7 @@ function openPartitioned(
   opening: Opening,
   entry: BundleEntry,
   slices: Map<string, BundleEntry>,
-): BundleTensor {
+): CheckpointTensor {
   const { name, dtype } = entry
   if (dtype === 'string') throw damagedTensor(name, 'bad-slice', 'is of strings, and partitioned')
   const parts: { readonly stored: BundleEntry; readonly slice: TensorSlice }[] = []
@@ -339,7 +296,7 @@ function openPartitioned(
     }
     yield* joinSlices(entry, joined)
   }
-  return bundleTensor(entry, byteLength, chunks)
+  return checkpointTensor(entry, byteLength, chunks)
 }
 
 async function readSlice(

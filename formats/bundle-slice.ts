@@ -1,6 +1,6 @@
-// Partitioned tensors of a bundle: checks that the slices tile the tensor, and joins them.
+// Partitioned tensors of a checkpoint: checks that the slices tile the tensor, and joins them.
 import { byteLengthOf, formatShape, type Shape, stridesOf } from '../tensor/index.ts'
-import { type BundleEntry, damagedTensor } from './bundle-entry.ts'
+import { damagedTensor, type TensorType } from './checkpoint-tensor.ts'
 import type { SliceExtent } from './ordered-code.ts'
 
 /** A slice of a partitioned tensor: where it lies in the whole, and how to read its bytes. */
@@ -18,7 +18,7 @@ const blockLength = 4 * 1024 * 1024
 
 /** Start and size of each dimension of a slice, with whole dimensions spelled out. */
 export function resolveSlice(
-  entry: BundleEntry,
+  entry: TensorType,
   slice: readonly SliceExtent[],
 ): { readonly starts: number[]; readonly shape: number[] } {
   if (slice.length !== entry.shape.length) {
@@ -73,7 +73,7 @@ export function checkTiling(
  * places of the axes before it, so that each slice contributes one contiguous range to it.
  */
 export async function* joinSlices(
-  { shape, dtype }: Pick<BundleEntry, 'shape' | 'dtype'>,
+  { shape, dtype }: Pick<TensorType, 'shape' | 'dtype'>,
   slices: readonly TensorSlice[],
 ): AsyncGenerator<Uint8Array> {
   if (shape.some((size) => size === 0)) return

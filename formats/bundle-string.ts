@@ -2,8 +2,8 @@
 // Converted, as a stream, to and from the byte form that the rest of the product keeps.
 // Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc (ReadStringTensor)
 import type { ByteSource } from '../tensor/index.ts'
-import { damagedTensor } from './bundle-entry.ts'
 import { chunkLength, streamRange } from './byte-source.ts'
+import { damagedTensor } from './checkpoint-tensor.ts'
 import { maskCrc } from './masked-crc.ts'
 import type { ChecksumTools } from './tools.ts'
 

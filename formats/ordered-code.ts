@@ -1,10 +1,16 @@
 // OrderedCode: byte strings that sort as the values do. Checkpoints key a tensor's slices with it.
 // Source: tensorflow/core/lib/strings/ordered_code.cc
+import type { TensorSliceProto } from '../proto/index.ts'
 
 /** One dimension of a slice: `length` -1 is the whole dimension, with `start` 0. */
 export interface SliceExtent {
   readonly start: number
   readonly length: number
+}
+
+/** The extents of a slice as the files have it: a dimension without a length is whole. */
+export function extentsOf({ extent }: TensorSliceProto): SliceExtent[] {
+  return extent.map(({ start, length }) => ({ start, length: length ?? -1 }))
 }
 
 /** A whole number of 0 or more: the count of its bytes, then the bytes, high first. */

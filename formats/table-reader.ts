@@ -1,4 +1,4 @@
-// The table file (LevelDB's, without filters) that holds a bundle's index and V1 checkpoints:
+// The table file (LevelDB's, without filters) that a bundle's index and a V1 checkpoint are:
 // sorted keys and values in checksummed blocks. Knows nothing of what they mean.
 // Source: tensorflow/core/lib/io/{format,block,table}.cc
 import { type ByteSource, Refusal } from '../tensor/index.ts'
@@ -17,6 +17,18 @@ interface BlockHandle {
   readonly size: number
 }
 
+/** Where a value is in the table, to read it again later: bytes of the contents of a block. */
+export interface ValuePlace {
+  readonly block: BlockHandle
+  readonly offset: number
+  readonly byteLength: number
+}
+
+/** An entry as it is read, with the place of its value. */
+export interface StoredEntry extends TableEntry {
+  readonly place: ValuePlace
+}
+
 /** Bytes of the footer at the end of every table. */
 const footerLength = 48
 /** Bytes after every block: a type and a checksum. */
@@ -26,10 +38,12 @@ export const tableMagic = [0x8b80fb57, 0xdb477524] as const
 
 /** A block may be this long, stored or decompressed. One entry makes a block, however long it is. */
 const maxBlockLength = 256 * 1024 * 1024
+/** Blocks up to this length are kept for the next value to be read; longer ones hold one value. */
+const maxKeptBlockLength = 1024 * 1024
 
 /** The refusal of a damaged table. `reason` is the second half of the stable reason. */
 function damaged(name: string, reason: string, problem: string): Refusal {
-  return new Refusal('DATA_LOSS', `bundle/${reason}`, `The index ${name} ${problem}.`, {
+  return new Refusal('DATA_LOSS', `bundle/${reason}`, `The file ${name} ${problem}.`, {
     names: { file: name },
   })
 }
@@ -38,13 +52,14 @@ function damaged(name: string, reason: string, problem: string): Refusal {
  * The entries of the table in `source`, in order. Every block's checksum, every length and the order
  * of the keys is checked before an entry is handed out; `name` is what messages call the file.
  * Refuses (DATA_LOSS) with `bundle/bad-magic`, `bundle/truncated`, `bundle/block-crc-mismatch`,
- * `bundle/bad-handle`, `bundle/bad-block`, `bundle/bad-compression` or `bundle/key-order`.
+ * `bundle/bad-handle`, `bundle/bad-block`, `bundle/bad-compression` or `bundle/key-order`, and
+ * RESOURCE_EXHAUSTED (`bundle/too-large`) a block that would have to be held whole.
  */
 export async function* readTable(
   source: ByteSource,
   name: string,
   tools: ChecksumTools,
-): AsyncGenerator<TableEntry> {
+): AsyncGenerator<StoredEntry> {
   if (source.byteLength < footerLength) {
     throw damaged(name, 'bad-magic', `has ${source.byteLength} bytes and is no table`)
   }
@@ -62,13 +77,16 @@ export async function* readTable(
       throw damaged(name, 'key-order', 'lists its blocks out of order')
     }
     const handle = readHandle(row.value, name)
-    for (const entry of blockEntries(await readAt(handle), name)) {
+    const block = await readAt(handle)
+    for (const entry of blockEntries(block, name)) {
       const isAfter = previous === undefined || compareBytes(previous, entry.key) < 0
       const isAfterBlock = separator === undefined || compareBytes(separator, entry.key) < 0
       if (!isAfter || !isAfterBlock) {
         throw damaged(name, 'key-order', 'holds keys that are out of order or given twice')
       }
-      yield entry
+      const { byteLength, byteOffset } = entry.value
+      const place = { block: handle, offset: byteOffset - block.byteOffset, byteLength }
+      yield { ...entry, place }
       previous = entry.key
     }
     if (previous !== undefined && compareBytes(previous, row.key) > 0) {
@@ -78,9 +96,46 @@ export async function* readTable(
   }
 }
 
+/** Whether the file ends as every table does. */
+export async function looksLikeTable(source: ByteSource): Promise<boolean> {
+  if (source.byteLength < footerLength) return false
+  return endsInMagic(await source.read(source.byteLength - 8, 8))
+}
+
+function endsInMagic(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const end = bytes.byteLength
+  return tableMagic.every((word, index) => view.getUint32(end - 8 + 4 * index, true) === word)
+}
+
+/**
+ * Reads values again by the places that {@link readTable} gave, checksums checked. Small blocks are
+ * kept for the next value in them. Refuses as readTable does.
+ */
+export function valueReader(
+  source: ByteSource,
+  name: string,
+  tools: ChecksumTools,
+): (place: ValuePlace) => Promise<Uint8Array> {
+  let kept: { readonly offset: number; readonly block: Promise<Uint8Array> } | undefined
+  return async ({ block: handle, offset, byteLength }) => {
+    const read = () => readBlock(source, handle, source.byteLength - footerLength, name, tools)
+    let block: Uint8Array
+    if (handle.size > maxKeptBlockLength) {
+      block = await read()
+    } else {
+      if (kept?.offset !== handle.offset) kept = { offset: handle.offset, block: read() }
+      block = await kept.block
+    }
+    if (offset + byteLength > block.byteLength) {
+      throw damaged(name, 'bad-block', 'has changed while it was read')
+    }
+    return block.subarray(offset, offset + byteLength)
+  }
+}
+
 function readFooter(footer: Uint8Array, name: string): readonly [BlockHandle, BlockHandle] {
-  const view = new DataView(footer.buffer, footer.byteOffset, footer.byteLength)
-  if (view.getUint32(40, true) !== tableMagic[0] || view.getUint32(44, true) !== tableMagic[1]) {
+  if (!endsInMagic(footer)) {
     throw damaged(name, 'bad-magic', 'does not end as a table does (bad magic number)')
   }
   const cursor = { bytes: footer, offset: 0, end: 40 }
@@ -137,8 +192,16 @@ async function readBlock(
   tools: ChecksumTools,
 ): Promise<Uint8Array> {
   const { offset, size } = handle
-  if (offset + size + blockTrailerLength > end || size > maxBlockLength) {
+  if (offset + size + blockTrailerLength > end) {
     throw damaged(name, 'bad-handle', `names a block of ${size} bytes at ${offset}, past its end`)
+  }
+  if (size > maxBlockLength) {
+    throw new Refusal(
+      'RESOURCE_EXHAUSTED',
+      'bundle/too-large',
+      `The file ${name} has a block of ${size} bytes; at most ${maxBlockLength} are read.`,
+      { names: { file: name } },
+    )
   }
   const stored = await source.read(offset, size + blockTrailerLength)
   const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength)

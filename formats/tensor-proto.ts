@@ -99,7 +99,8 @@ function repeatLast(bytes: Uint8Array, given: number, itemLength: number): void 
   }
 }
 
-function valuesOf(proto: TensorProto, dtype: NumericDType): ArrayLike<number | bigint> {
+/** The list in which a TensorProto has elements of that type; half and bfloat16 are bits. */
+export function valuesOf(proto: TensorProto, dtype: NumericDType): ArrayLike<number | bigint> {
   switch (dtype) {
     case 'float32':
       return proto.float_val

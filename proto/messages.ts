@@ -17,6 +17,7 @@ export type SavedModel = Message<'SavedModel'>
 export type SavedObjectGraph = Message<'SavedObjectGraph'>
 export type SaverDef = Message<'SaverDef'>
 export type SignatureDef = Message<'SignatureDef'>
+export type SlicedTensorProto = Message<'SlicedTensorProto'>
 export type TensorInfo = Message<'TensorInfo'>
 export type TensorProto = Message<'TensorProto'>
 export type TensorShapeProto = Message<'TensorShapeProto'>

@@ -70,7 +70,11 @@ const checkpoint = {
     type: [3, 'DataType'],
     slice: [4, 'TensorSliceProto', 'repeated'],
   },
-  SavedSlice: { name: [1, 'string'], slice: [2, 'TensorSliceProto'], data: [3, 'TensorProto'] },
+  SavedSlice: {
+    name: [1, 'string'],
+    slice: [2, 'TensorSliceProto'],
+    data: [3, 'SlicedTensorProto'],
+  },
   CheckpointState: {
     model_checkpoint_path: [1, 'string'],
     all_model_checkpoint_paths: [2, 'string', 'repeated'],
@@ -80,6 +84,24 @@ const checkpoint = {
 } as const
 
 const tensor = {
+  /**
+   * A TensorProto as TensorFlow writes it into a SavedSlice: values only, in one packed list. Lists of
+   * fixed-width numbers are taken as their bytes, which are the tensor's own: no number is made of them.
+   */
+  SlicedTensorProto: {
+    float_val: [5, 'bytes'],
+    double_val: [6, 'bytes'],
+    int_val: [7, 'int32', 'repeated'],
+    string_val: [8, 'bytes', 'repeated'],
+    scomplex_val: [9, 'bytes'],
+    int64_val: [10, 'int64', 'repeated'],
+    bool_val: [11, 'bool', 'repeated'],
+    dcomplex_val: [12, 'bytes'],
+    half_val: [13, 'int32', 'repeated'],
+    uint32_val: [16, 'uint32', 'repeated'],
+    uint64_val: [17, 'uint64', 'repeated'],
+    float8_val: [18, 'bytes'],
+  },
   TensorProto: {
     dtype: [1, 'DataType'],
     tensor_shape: [2, 'TensorShapeProto'],

@@ -8,6 +8,7 @@ import { type Draft, encode } from '../../proto/index.ts'
 import { Refusal } from '../../tensor/index.ts'
 import { fileSetOf, refusalOf, tools } from '../helper/tools.ts'
 import { entryOf, filesOf, type Parts, readFiles, shapeOf } from './bundle-parts.ts'
+import { plainTable, varint } from './table-parts.ts'
 
 const four = new Uint8Array(new Float32Array([1, 2]).buffer)
 const good: Parts = { entries: [['w', entryOf(four)]], shards: [four] }
@@ -48,36 +49,6 @@ t.test('2, 3: a flipped bit anywhere in the index is refused', async (t) => {
   t.ok(reasons.has('bundle/block-crc-mismatch'))
 })
 
-/** A table of one data block with these bytes, its checksums right. */
-function tableOf(block: Uint8Array, kind = 0): Uint8Array {
-  const real = writeTable([], tools)
-  const index = (size: number) => [0, 1, 2, 0x62, 0, ...varint(size)]
-  const restarts = [0, 0, 0, 0, 1, 0, 0, 0]
-  const blocks = [
-    { bytes: [...block], kind },
-    { bytes: restarts, kind: 0 },
-    { bytes: [...index(block.byteLength), ...restarts], kind: 0 },
-  ]
-  const file: number[] = []
-  const handles = blocks.map(({ bytes, kind: type }) => {
-    const handle = [...varint(file.length), ...varint(bytes.length)]
-    const crc = maskCrc(tools.crc32c(Uint8Array.from([...bytes, type])))
-    file.push(...bytes, type, ...new Uint8Array(Uint32Array.of(crc).buffer))
-    return handle
-  })
-  const footer = [...handles[1], ...handles[2]]
-  while (footer.length < 40) footer.push(0)
-  return Uint8Array.from([...file, ...footer, ...real.subarray(-8)])
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = []
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return [...bytes, rest]
-    bytes.push((rest % 128) | 0x80)
-  }
-}
-
 async function indexReason(index: Uint8Array): Promise<string> {
   return (await refusalOf(() => readFiles({ ...filesOf(good), 'm.index': index }))).reason
 }
@@ -95,16 +66,16 @@ t.test('4: a block handle past the end is refused', async (t) => {
 t.test('5: restarts and shared prefixes that lie are refused', async (t) => {
   const header = [0, 0, 2, 8, 1]
   t.equal(
-    await indexReason(tableOf(Uint8Array.from([...header, 255, 255, 255, 255]))),
+    await indexReason(plainTable(Uint8Array.from([...header, 255, 255, 255, 255]))),
     'bundle/bad-block',
   )
-  t.equal(await indexReason(tableOf(Uint8Array.of(1, 0))), 'bundle/bad-block')
+  t.equal(await indexReason(plainTable(Uint8Array.of(1, 0))), 'bundle/bad-block')
   const sharesTooMuch = [...header, 5, 1, 0, 0x61, 0, 0, 0, 0, 1, 0, 0, 0]
-  t.equal(await indexReason(tableOf(Uint8Array.from(sharesTooMuch))), 'bundle/bad-block')
+  t.equal(await indexReason(plainTable(Uint8Array.from(sharesTooMuch))), 'bundle/bad-block')
   const valueTooLong = [0, 0, 100, 8, 1, 0, 0, 0, 0, 1, 0, 0, 0]
-  t.equal(await indexReason(tableOf(Uint8Array.from(valueTooLong))), 'bundle/bad-block')
+  t.equal(await indexReason(plainTable(Uint8Array.from(valueTooLong))), 'bundle/bad-block')
   const restartBetween = [...header, 0, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0]
-  t.equal(await indexReason(tableOf(Uint8Array.from(restartBetween))), 'bundle/bad-block')
+  t.equal(await indexReason(plainTable(Uint8Array.from(restartBetween))), 'bundle/bad-block')
 })
 
 t.test('6: keys out of order or given twice are refused', async (t) => {
@@ -116,7 +87,7 @@ t.test('6: keys out of order or given twice are refused', async (t) => {
     [0x61, 0x61],
   ]) {
     const block = [0, 0, header.byteLength, ...header, ...keys.flatMap(row), 0, 0, 0, 0, 1, 0, 0, 0]
-    t.equal(await indexReason(tableOf(Uint8Array.from(block))), 'bundle/key-order')
+    t.equal(await indexReason(plainTable(Uint8Array.from(block))), 'bundle/key-order')
   }
 })
 
@@ -300,14 +271,14 @@ t.test('20: a snappy block is read; one that claims 4 GB is not allocated', asyn
   const rows = [0, 0, header.byteLength, ...header, 0, 1, value.byteLength, 0x61, ...value]
   const block = Uint8Array.from([...rows, 0, 0, 0, 0, 1, 0, 0, 0])
   const packed = compress(block)
-  const files = { ...filesOf(good), 'm.index': tableOf(packed, 1) }
+  const files = { ...filesOf(good), 'm.index': plainTable(packed, 1) }
   t.strictSame((await readFiles(files)).a, four)
   const claims = Uint8Array.from([0xff, 0xff, 0xff, 0xff, 0x0f, ...packed.subarray(1)])
-  t.equal(await indexReason(tableOf(claims, 1)), 'bundle/bad-compression')
+  t.equal(await indexReason(plainTable(claims, 1)), 'bundle/bad-compression')
   for (let length = 0; length < packed.byteLength; length++) {
-    t.match(await indexReason(tableOf(packed.subarray(0, length), 1)), /^bundle\/bad-/)
+    t.match(await indexReason(plainTable(packed.subarray(0, length), 1)), /^bundle\/bad-/)
   }
-  t.equal(await indexReason(tableOf(block, 2)), 'bundle/bad-compression')
+  t.equal(await indexReason(plainTable(block, 2)), 'bundle/bad-compression')
 })
 
 t.test('21: any UTF-8 name is an opaque key; anything else is refused', async (t) => {

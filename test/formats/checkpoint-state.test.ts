@@ -1,6 +1,12 @@
 import t from 'tap'
-import { findPrefix, formatCheckpointState, parseCheckpointState } from '../../formats/index.ts'
+import {
+  findCheckpoint,
+  findPrefix,
+  formatCheckpointState,
+  parseCheckpointState,
+} from '../../formats/index.ts'
 import { fileSetOf, refusalOf } from '../helper/tools.ts'
+import { fileOf, floats } from './v1-parts.ts'
 
 const empty = new Uint8Array()
 const text = (value: string) => new TextEncoder().encode(value)
@@ -42,4 +48,37 @@ t.test('a wanted prefix is found by its whole or by its last part', async (t) =>
   t.equal(await findPrefix(set, 'b'), 'e/b')
   t.equal((await refusalOf(() => findPrefix(set, 'a'))).reason, 'checkpoint/ambiguous-prefix')
   t.equal((await refusalOf(() => findPrefix(set, 'c'))).reason, 'checkpoint/not-found')
+})
+
+t.test('a V1 checkpoint is known by its end, or by what the state file says', async (t) => {
+  const table = fileOf([floats('a', [1])])
+  const plain = { 'd/m': table, 'd/m.meta': text('x'), 'd/notes': text('no table at all') }
+  t.strictSame(await findCheckpoint(fileSetOf(plain)), { format: 'v1', prefix: 'd/m' })
+  const pattern = 'd/m-?????-of-00001'
+  const sharded = { 'd/m-00000-of-00001': table, 'd/x-00000-of-00001': text('train') }
+  t.strictSame(await findCheckpoint(fileSetOf(sharded)), { format: 'v1', prefix: pattern })
+  const two = { 'd/m': table, 'd/n': table, 'd/e/o': table }
+  const { names } = await refusalOf(() => findCheckpoint(fileSetOf(two)))
+  t.strictSame(names, { prefixes: ['d/m', 'd/n'] })
+  const stated = (path: string) => ({ 'd/checkpoint': text(formatCheckpointState([path])) })
+  const found = await findCheckpoint(fileSetOf({ ...two, ...stated('/elsewhere/n') }))
+  t.strictSame(found, { format: 'v1', prefix: 'd/n' })
+  const newest = { ...sharded, 'd/n': table, ...stated('/elsewhere/m-?????-of-00001') }
+  t.strictSame(await findCheckpoint(fileSetOf(newest)), { format: 'v1', prefix: pattern })
+  // Damaged beyond knowing: the state file still tells what it was.
+  const cut = fileSetOf({ 'd/m': table.subarray(1, 20), ...stated('m') })
+  t.strictSame(await findCheckpoint(cut), { format: 'v1', prefix: 'd/m' })
+  t.equal((await refusalOf(() => findCheckpoint(fileSetOf({ a: text('x') })))).code, 'NOT_FOUND')
+})
+
+t.test('bundles go before V1 files, unless one is named', async (t) => {
+  const table = fileOf([floats('a', [1])])
+  const files = { 'm.index': empty, 'm.data-00000-of-00001': empty, m: table, n: table }
+  t.strictSame(await findCheckpoint(fileSetOf(files)), { format: 'v2', prefix: 'm' })
+  t.strictSame(await findCheckpoint(fileSetOf(files), 'm'), { format: 'v2', prefix: 'm' })
+  t.strictSame(await findCheckpoint(fileSetOf(files), 'n'), { format: 'v1', prefix: 'n' })
+  const stated = { ...files, checkpoint: text(formatCheckpointState(['n'])) }
+  t.strictSame(await findCheckpoint(fileSetOf(stated)), { format: 'v1', prefix: 'n' })
+  const { names, code } = await refusalOf(() => findCheckpoint(fileSetOf(files), 'o'))
+  t.strictSame([code, names], ['NOT_FOUND', { prefixes: ['m'] }])
 })
