@@ -7,6 +7,7 @@ import { initialContent } from '../../service/initial-values.ts'
 import { defaultInitializer, fansOf, planInitializer } from '../../service/initializer.ts'
 import { philoxBlock } from '../../service/philox.ts'
 import { type DType, elementsOf, isNumeric, numericTensor, type Shape } from '../../tensor/index.ts'
+import { refused } from '../helper/refused.ts'
 import { sharedFolder } from '../helper/shared.ts'
 
 const noSeed = () => ({ seed: 1n, seed2: 2n })
@@ -112,35 +113,29 @@ t.test("arguments that cannot be are refused in TensorFlow's words", async (t) =
     (description: { kind: string }, dtype: DType = 'float32') =>
     () =>
       planInitializer(description, dtype, [2, 2])
-  const refused = (message: string | RegExp) => ({ message })
+  const says = (message: string | RegExp) => ({ message })
   t.throws(
     plan({ kind: 'variance_scaling', scale: 0 } as never),
-    refused('`scale` must be positive float.'),
+    says('`scale` must be positive float.'),
   )
-  t.throws(
-    plan({ kind: 'variance_scaling', mode: 'x' } as never),
-    refused(/Invalid `mode` argument/),
-  )
+  t.throws(plan({ kind: 'variance_scaling', mode: 'x' } as never), says(/Invalid `mode` argument/))
   t.throws(
     plan({ kind: 'variance_scaling', distribution: 'x' } as never),
-    refused(/Invalid `distribution`/),
+    says(/Invalid `distribution`/),
   )
   t.throws(
     plan({ kind: 'glorot_uniform' }, 'int32'),
-    refused('Expected floating point type, got int32.'),
+    says('Expected floating point type, got int32.'),
   )
-  t.throws(
-    plan({ kind: 'constant', value: [1, 2, 3, 4, 5] } as never),
-    refused(/Too many elements/),
-  )
-  t.throws(plan({ kind: 'random_normal', stddev: 'x' } as never), refused(/is a number/))
-  t.throws(
-    plan({ kind: 'random_normal', seed: 0.5 } as never),
-    refused('A seed is a whole number.'),
-  )
+  t.throws(plan({ kind: 'constant', value: [1, 2, 3, 4, 5] } as never), says(/Too many elements/))
+  t.throws(plan({ kind: 'random_normal', stddev: 'x' } as never), says(/is a number/))
+  t.throws(plan({ kind: 'random_normal', seed: 0.5 } as never), says('A seed is a whole number.'))
   t.throws(
     plan({ kind: 'random_uniform', maxval: 1, minval: 1 } as never, 'int32'),
-    refused(/minval < maxval/),
+    says(/minval < maxval/),
   )
-  t.throws(plan({ kind: 'toString' }), { code: 'UNIMPLEMENTED', reason: 'initializer/unknown' })
+  t.throws(
+    plan({ kind: 'toString' }),
+    refused({ code: 'UNIMPLEMENTED', reason: 'initializer/unknown' }),
+  )
 })
