@@ -38,13 +38,15 @@ export class Maintenance {
   }
 
   /** Sweeps and merges until nothing is left to do. `graceMs`: see `StoreLimits.sweepGraceMs`. */
-  async run(graceMs: number): Promise<MaintenanceReport> {
+  run(graceMs: number): Promise<MaintenanceReport> {
+    // As a whole, because a step in between that minds the time of grace would use up its pass.
+    return this.#exclusively(() => this.#run(graceMs))
+  }
+
+  async #run(graceMs: number): Promise<MaintenanceReport> {
     let report: MaintenanceReport = { values: 0, chunks: 0, packs: 0, mergedChunks: 0 }
-    let restart = true
-    while (!this.#isStopped) {
-      const isFirst = restart
-      const { step, mergedChunks } = await this.#exclusively(() => this.#one(graceMs, isFirst))
-      restart = false
+    for (let isFirst = true; !this.#isStopped; isFirst = false) {
+      const { step, mergedChunks } = await this.#one(graceMs, isFirst)
       report = {
         values: report.values + step.values,
         chunks: report.chunks + step.chunks,

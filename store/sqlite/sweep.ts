@@ -128,20 +128,26 @@ export function looseByteLengthOf(connection: Connection): number {
   return row?.bytes ?? 0
 }
 
-/** Packs to copy out of: one that is mostly dead, else small ones where there are many. */
+/**
+ * Packs to copy out of: one that is mostly dead, else small ones where there are many. Copying must
+ * empty them, or they would be found here again and again: damaged chunks cannot be copied.
+ */
 function packsToMerge(connection: Connection, limits: StoreLimits): number[] {
   const dead = connection.get<{ pack_id: number }>(
     `SELECT pack_id FROM pack WHERE live_bytes * 2 < total_bytes AND EXISTS (
-       SELECT 1 FROM chunk WHERE chunk.pack_id = pack.pack_id AND reference_count > 0 AND damaged = 0
+       SELECT 1 FROM chunk WHERE chunk.pack_id = pack.pack_id AND damaged = 0
      ) ORDER BY pack_id LIMIT 1`,
   )
   if (dead !== undefined) return [dead.pack_id]
+  const count = Math.max(2, limits.mergePackCount)
   const small = connection.all<{ pack_id: number }>(
-    'SELECT pack_id FROM pack WHERE total_bytes < ? ORDER BY pack_id LIMIT ?',
+    `SELECT pack_id FROM pack WHERE total_bytes < ? AND NOT EXISTS (
+       SELECT 1 FROM chunk WHERE chunk.pack_id = pack.pack_id AND damaged = 1
+     ) ORDER BY pack_id LIMIT ?`,
     limits.smallPackByteLength,
-    limits.mergePackCount,
+    count,
   )
-  return small.length < limits.mergePackCount ? [] : small.map(({ pack_id: packId }) => packId)
+  return small.length < count ? [] : small.map(({ pack_id: packId }) => packId)
 }
 
 /** The next chunks worth copying into a new pack; undefined where all is well. */
@@ -153,7 +159,7 @@ export function planMerge(connection: Connection, limits: StoreLimits): MergePla
   for (const packId of packs) {
     const rows = connection.all<{ chunk_id: number; byte_length: number }>(
       `SELECT chunk_id, byte_length FROM chunk
-       WHERE pack_id IS ? AND reference_count > 0 AND damaged = 0 ORDER BY pack_ordinal`,
+       WHERE pack_id IS ? AND damaged = 0 ORDER BY pack_ordinal`,
       packId,
     )
     for (const row of rows) {

@@ -152,6 +152,24 @@ t.test('a pack that is mostly dead is rewritten', async (t) => {
   t.ok(Buffer.from(await bytesOfVariable(store, 'v0')).equals(contents[0]))
 })
 
+t.test('merging comes to an end although a staging keeps what nothing names', async (t) => {
+  const { store } = await opened(t, { mergePackCount: 2, smallPackByteLength: 4 * mebibyte })
+  const contents = [1, 2, 3].map((seed) => contentOf(2 * mebibyte, seed))
+  for (const [index, content] of contents.entries()) {
+    await store.catalogue.commit([create(`v${index}`, await stage(store, content))])
+  }
+  const staging = store.values.stage()
+  const values = await Promise.all(contents.map((content) => staging.add(streamOf(content))))
+  await store.catalogue.commit([{ kind: 'delete_variable', container: '', name: 'v0' }])
+  await store.sweep()
+  t.equal((await store.status()).packBytes, 6 * mebibyte)
+  await store.catalogue.commit([create('v0', values[0])])
+  await store.sweep()
+  for (const [index, content] of contents.entries()) {
+    t.ok(Buffer.from(await bytesOfVariable(store, `v${index}`)).equals(content))
+  }
+})
+
 t.test('reading goes on while packs are merged under it', async (t) => {
   const { store } = await opened(t, { mergePackCount: 4, maintenanceIntervalMs: 1 })
   const contents = Array.from({ length: 8 }, (_, seed) => contentOf(2 * mebibyte + 9, seed))
