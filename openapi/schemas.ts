@@ -305,7 +305,13 @@ export const RestoreCheckpoint = Type.Object(
     scope: Type.Optional(
       Type.String({ description: "Put before the variables' names: stored w goes to scope/w." }),
     ),
-    strict: Type.Optional(Type.Boolean({ default: true })),
+    strict: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description:
+          'Refuse unless every stored tensor has its variable and fits; else restore what fits.',
+      }),
+    ),
     dry_run: Type.Optional(Type.Boolean({ default: false })),
     create: Type.Optional(
       Type.Boolean({ default: false, description: 'Make the variables that are not there.' }),
@@ -327,7 +333,9 @@ export const RestoreReport = Type.Object(
     dry_run: Type.Boolean(),
     restored: Type.Array(Type.String()),
     created: Type.Array(Type.String()),
-    missing: Type.Array(Type.String()),
+    missing: Type.Array(Type.String(), {
+      description: 'Names asked for, else variables, that the checkpoint does not have.',
+    }),
     unexpected: Type.Array(Type.String()),
     shape_mismatches: mismatches,
     dtype_mismatches: mismatches,

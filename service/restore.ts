@@ -18,7 +18,7 @@ export interface RestoreRequest {
   readonly rename?: Readonly<Record<string, string>> | undefined
   /** Put before the variables' names: stored `w` goes to `scope/w`. */
   readonly scope?: string | undefined
-  /** Refuse unless everything fits. */
+  /** Refuse unless every stored tensor (of `names`, where given) goes into a variable. */
   readonly strict: boolean
   /** Report only. */
   readonly dryRun: boolean
@@ -41,7 +41,7 @@ export interface RestoreReport {
   readonly restored: readonly string[]
   /** Those of `restored` that the restore made. */
   readonly created: readonly string[]
-  /** Variables (or names asked for) that the checkpoint does not have. */
+  /** Names asked for, else variables, that the checkpoint does not have; the latter stay as they are. */
   readonly missing: readonly string[]
   /** Stored tensors without a variable. */
   readonly unexpected: readonly string[]
@@ -58,7 +58,8 @@ interface Plan {
 
 /**
  * Restores. Strict (FAILED_PRECONDITION `checkpoint/restore-mismatch`) refuses unless every stored
- * tensor and every variable has its counterpart and fits; lenient restores what fits.
+ * tensor has its variable and fits, and every name asked for is stored; lenient restores what fits.
+ * Variables that the checkpoint does not have are reported and left alone in either case.
  */
 export async function restoreCheckpoint(
   context: Context,
@@ -72,7 +73,7 @@ export async function restoreCheckpoint(
   return context.writes.turn(keys, 'exclusive', async () => {
     const plan = await planRestore(context, checkpoint, container, stored, request)
     if (request.dryRun) return plan.report
-    if (request.strict) checkStrict(plan.report)
+    if (request.strict) checkStrict(plan.report, request.names !== undefined)
     if (plan.changes.length === 0) return plan.report
     const { idempotencyKey, ...described } = request
     const committed = await once(
@@ -198,9 +199,9 @@ function creationOf(
   }
 }
 
-function checkStrict(report: RestoreReport): void {
+function checkStrict(report: RestoreReport, areAskedFor: boolean): void {
   const problems = [
-    sentence('not in the checkpoint', report.missing),
+    sentence('not in the checkpoint', areAskedFor ? report.missing : []),
     sentence('in the checkpoint without a variable', report.unexpected),
     sentence('of another shape', report.shapeMismatches.map(shown)),
     sentence('of another dtype', report.dtypeMismatches.map(shown)),
