@@ -6,16 +6,16 @@ import { type DType, type PartialShape, Refusal } from '../../tensor/index.ts'
 import { Collections, collectionsOfVariable } from './collections.ts'
 import { type DeviceScope, deviceOfOperation } from './device-scopes.ts'
 import { parseDevice } from './device-spec.ts'
-import {
-  type ChosenInitializer,
-  type ExistingPartitioned,
-  type GetVariable,
-  type NewVariable,
-  resolveGetVariable,
-  type VariableResolution,
-} from './get-variable.ts'
+import { resolveGetVariable } from './get-variable.ts'
 import { NameScopes, nameOfScope } from './name-scopes.ts'
 import type { Slice } from './partition.ts'
+import type {
+  ChosenInitializer,
+  ExistingPartitioned,
+  GetVariable,
+  NewVariable,
+  VariableResolution,
+} from './variable-request.ts'
 import {
   openScope,
   reopenScope,

@@ -23,21 +23,8 @@ export {
   mergeDeviceTexts,
   parseDevice,
 } from './device-spec.ts'
-export {
-  areCompatible,
-  type ChosenInitializer,
-  defaultInitializer,
-  type ExistingPartitioned,
-  type ExistingVariable,
-  type GetVariable,
-  localVariable,
-  type NewVariable,
-  namesLookedUp,
-  type Resolution,
-  resolveGetVariable,
-  type VariableLookup,
-  type VariableResolution,
-} from './get-variable.ts'
+export { defaultInitializer } from './get-single.ts'
+export { localVariable, namesLookedUp, resolveGetVariable } from './get-variable.ts'
 export {
   type CollectionMember,
   type GraphOperation,
@@ -52,6 +39,18 @@ export {
 export { checkOperationName, checkScopeName, NameScopes, nameOfScope } from './name-scopes.ts'
 export { maxParts, type Partitions, partitionsOf, type Slice, slicesOf } from './partition.ts'
 export { pythonDType, pythonList, pythonShape } from './python-text.ts'
+export { scopeFilter } from './scope-filter.ts'
+export {
+  areCompatible,
+  type ChosenInitializer,
+  type ExistingPartitioned,
+  type ExistingVariable,
+  type GetVariable,
+  type NewVariable,
+  type Resolution,
+  type VariableLookup,
+  type VariableResolution,
+} from './variable-request.ts'
 export {
   type Initializer,
   nameBelow,

@@ -26,7 +26,7 @@ type Node =
     }
 
 const maxPatternLength = 1_000
-const maxInstructions = 10_000
+const maxSteps = 2_000
 
 const classes: Readonly<Record<string, RegExp>> = {
   d: /[0-9]/,
@@ -40,7 +40,7 @@ const classes: Readonly<Record<string, RegExp>> = {
 /**
  * Whether a text begins with a match of `pattern`, as a function of the text. Refuses (INVALID_ARGUMENT,
  * `collection/scope`) what is no pattern, back references, look-around, flags, and patterns beyond
- * 1,000 characters or 10,000 steps.
+ * 1,000 characters or 2,000 steps once repetitions are written out.
  */
 export function scopeFilter(pattern: string): (text: string) => boolean {
   if (pattern.length > maxPatternLength) {
@@ -48,7 +48,7 @@ export function scopeFilter(pattern: string): (text: string) => boolean {
   }
   const parser = new Parser(pattern)
   const program: Instruction[] = []
-  emit(parser.parse(), program, pattern)
+  emit(parser.parse(), { program, pattern, steps: 0 })
   program.push({ kind: 'match' })
   return (text) => begins(program, text)
 }
@@ -82,33 +82,41 @@ function begins(program: readonly Instruction[], text: string): boolean {
   return false
 }
 
-function emit(node: Node, program: Instruction[], pattern: string): void {
-  if (program.length > maxInstructions) throw refuse(pattern, 'it repeats too much')
+/** A program being written. `steps` counts what is written out, also where that is nothing. */
+interface Writing {
+  readonly program: Instruction[]
+  readonly pattern: string
+  steps: number
+}
+
+function emit(node: Node, writing: Writing): void {
+  if (++writing.steps > maxSteps) throw refuse(writing.pattern, 'it repeats too much')
   switch (node.kind) {
     case 'sequence':
-      for (const one of node.nodes) emit(one, program, pattern)
+      for (const one of node.nodes) emit(one, writing)
       return
     case 'choice':
-      emitChoice(node.nodes, program, pattern)
+      emitChoice(node.nodes, writing)
       return
     case 'repeat':
-      emitRepeat(node, program, pattern)
+      emitRepeat(node, writing)
       return
     default:
-      program.push(node)
+      writing.program.push(node)
   }
 }
 
-function emitChoice(nodes: readonly Node[], program: Instruction[], pattern: string): void {
+function emitChoice(nodes: readonly Node[], writing: Writing): void {
+  const { program } = writing
   const jumps: { target: number }[] = []
   for (const [index, node] of nodes.entries()) {
     if (index === nodes.length - 1) {
-      emit(node, program, pattern)
+      emit(node, writing)
       continue
     }
     const fork = { kind: 'fork' as const, first: program.length + 1, second: 0 }
     program.push(fork)
-    emit(node, program, pattern)
+    emit(node, writing)
     const jump = { kind: 'jump' as const, target: 0 }
     program.push(jump)
     jumps.push(jump)
@@ -119,10 +127,10 @@ function emitChoice(nodes: readonly Node[], program: Instruction[], pattern: str
 
 function emitRepeat(
   { node, least, most }: Extract<Node, { kind: 'repeat' }>,
-  program: Instruction[],
-  pattern: string,
+  writing: Writing,
 ): void {
-  for (let time = 0; time < least; time++) emit(node, program, pattern)
+  const { program } = writing
+  for (let time = 0; time < least; time++) emit(node, writing)
   const forks: { second: number }[] = []
   const optional = most === undefined ? 1 : most - least
   for (let time = 0; time < optional; time++) {
@@ -130,7 +138,7 @@ function emitRepeat(
     const fork = { kind: 'fork' as const, first: start + 1, second: 0 }
     program.push(fork)
     forks.push(fork)
-    emit(node, program, pattern)
+    emit(node, writing)
     if (most === undefined) program.push({ kind: 'jump', target: start })
   }
   for (const fork of forks) fork.second = program.length
@@ -185,7 +193,7 @@ class Parser {
     const least = Number(counted[1])
     const most = counted[2] === '' ? least : counted[3] === '' ? undefined : Number(counted[3])
     if (most !== undefined && most < least) throw this.#wrong('min repeat greater than max repeat')
-    if (Math.max(least, most ?? 0) > maxInstructions) throw this.#wrong('it repeats too much')
+    if (Math.max(least, most ?? 0) > maxSteps) throw this.#wrong('it repeats too much')
     return { least, most }
   }
 
