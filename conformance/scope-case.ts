@@ -46,7 +46,7 @@ interface Statement {
     readonly merge_devices?: boolean
     readonly cluster?: Cluster
   }
-  readonly name_scope?: string | null
+  readonly name_scope?: string | null | { readonly ref: string }
   readonly op?: string
   readonly collect?: string
 
@@ -124,6 +124,7 @@ function runRecording(recording: Recording): Outcome {
 class ProgramRun {
   readonly #graph = new GraphScopes<RecordedInitializer>()
   readonly #made: Made[] = []
+  readonly #nameScopes = new Map<string, string>()
   readonly #named = new Map<string, Made | ScopeObject<RecordedInitializer>>()
 
   statements(statements: readonly Statement[]): void {
@@ -152,7 +153,7 @@ class ProgramRun {
     else if (statement.replica_device_setter !== undefined) {
       this.#device(statement, setterOf(statement.replica_device_setter))
     } else if (statement.name_scope !== undefined) {
-      this.#graph.nameScope(statement.name_scope, () => this.#body(statement))
+      this.#nameScope(statement, statement.name_scope)
     } else if (statement.op !== undefined) {
       this.#note(statement, this.#graph.operation('AddV2', statement.op))
     } else if (statement.collect !== undefined) {
@@ -184,6 +185,18 @@ class ProgramRun {
     }
     this.#graph.variableScope(nameOrScope, given, (opened) => {
       if (statement.as !== undefined) this.#named.set(statement.as, opened)
+      this.#body(statement)
+    })
+  }
+
+  #nameScope(statement: Statement, nameScope: string | null | { readonly ref: string }): void {
+    const name =
+      nameScope === null || typeof nameScope === 'string'
+        ? nameScope
+        : (this.#nameScopes.get(nameScope.ref) ??
+          this.#scopeNamed(nameScope.ref).scope.originalNameScope)
+    this.#graph.nameScope(name, (opened) => {
+      if (statement.as !== undefined) this.#nameScopes.set(statement.as, opened)
       this.#body(statement)
     })
   }

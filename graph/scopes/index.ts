@@ -12,14 +12,12 @@ export {
   type DeviceScope,
   deviceOfOperation,
   type PlacedOperation,
-  parameterServerOps,
   type ReplicaDevices,
   replicaDeviceSetter,
 } from './device-scopes.ts'
 export {
   type DeviceSpec,
   formatDevice,
-  mergeDevices,
   mergeDeviceTexts,
   parseDevice,
 } from './device-spec.ts'
@@ -36,9 +34,9 @@ export {
   type VariableRequest,
   type VariableScopeArguments,
 } from './graph-scopes.ts'
-export { checkOperationName, checkScopeName, NameScopes, nameOfScope } from './name-scopes.ts'
+export { checkOperationName, checkScopeName, NameScopes } from './name-scopes.ts'
 export { maxParts, type Partitions, partitionsOf, type Slice, slicesOf } from './partition.ts'
-export { pythonDType, pythonList, pythonShape } from './python-text.ts'
+export { pythonShape } from './python-text.ts'
 export { scopeFilter } from './scope-filter.ts'
 export {
   areCompatible,
@@ -53,13 +51,10 @@ export {
 } from './variable-request.ts'
 export {
   type Initializer,
-  nameBelow,
   openScope,
   type Reuse,
-  reopenScope,
   rootScope,
   type ScopeArguments,
-  ScopeCounts,
   scopeAt,
   scopePaths,
   type VariableScope,
