@@ -1,9 +1,9 @@
 // The named schemas that routes share: one shape each, with its description. A schema with a title
 // becomes a component of the OpenAPI document; routes validate with these very objects.
-import { type Static, type TSchema, Type } from 'typebox'
+import { Type } from 'typebox'
 
 /** A list of sizes; -1 (or null) would be an unknown one, and is allowed only where said so. */
-export const Shape = Type.Array(Type.Integer({ minimum: 0 }), {
+const Shape = Type.Array(Type.Integer({ minimum: 0 }), {
   maxItems: 254,
   description: 'Dimension sizes, outermost first; [] is a scalar.',
 })
@@ -43,7 +43,7 @@ export const Problem = Type.Object(
 export const ServingError = Type.Object({ error: Type.String() }, { title: 'ServingError' })
 
 /** A tensor in JSON. */
-export const Tensor = Type.Object(
+const Tensor = Type.Object(
   {
     dtype: Type.Optional(DTypeName),
     shape: Type.Optional(Shape),
@@ -87,7 +87,7 @@ export const GraphBody = Type.Unknown({
 })
 
 /** A described initializer or a constant tensor. */
-export const Initializer = Type.Object(
+const Initializer = Type.Object(
   {
     kind: Type.Optional(
       Type.String({
@@ -239,7 +239,7 @@ export const Checkpoint = Type.Object(
 )
 
 /** A tensor of a checkpoint without its value. */
-export const CheckpointTensor = Type.Object(
+const CheckpointTensor = Type.Object(
   {
     name: Type.String(),
     dtype: Type.String(),
@@ -509,5 +509,3 @@ export const Readiness = Type.Object(
   },
   { title: 'Readiness' },
 )
-
-export type { Static, TSchema }

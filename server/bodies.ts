@@ -118,7 +118,7 @@ const poison = /"(?:__proto__|constructor)"|\\u/
  * Parses JSON. Refuses (`http/malformed-json`) what is none, and the keys `__proto__` and
  * `constructor.prototype`, which mean something to JavaScript.
  */
-export function parseJson(text: string): unknown {
+function parseJson(text: string): unknown {
   if (text.length === 0) {
     throw new Refusal('INVALID_ARGUMENT', 'http/empty-body', 'The body is empty; JSON is wanted.')
   }

@@ -22,7 +22,7 @@ import type { SpoolFolder } from './spool.ts'
 import { createStoredValues } from './stored-values.ts'
 
 /** What an upload says of itself. */
-export interface UploadRequest {
+interface UploadRequest {
   readonly container: string
   readonly step?: number | undefined
   readonly labels: readonly string[]
@@ -32,7 +32,7 @@ export interface UploadRequest {
 }
 
 /** Forms that a checkpoint can be given out in. */
-export type DownloadFormat = 'safetensors' | 'tensorflow'
+type DownloadFormat = 'safetensors' | 'tensorflow'
 
 export interface CheckpointFiles {
   /** Takes in a file; which kind it is, its first bytes say. All of it becomes a checkpoint, or nothing. */

@@ -17,7 +17,7 @@ import { initialized } from './variable-values.ts'
 import { everyVariable } from './variables.ts'
 
 /** What to save. Nothing given: every initialized variable of the container. */
-export interface SaveRequest {
+interface SaveRequest {
   readonly container: string
   readonly names?: readonly string[] | undefined
   readonly collection?: string | undefined

@@ -27,7 +27,7 @@ export type GraphForm =
 /** A value to feed; told the type that the graph gives the tensor, where it gives one. */
 export type FeedInput = (declared: Declaration | undefined) => Tensor
 
-export interface GraphRunRequest {
+interface GraphRunRequest {
   readonly feeds: Readonly<Record<string, FeedInput>>
   readonly fetches: readonly string[]
   readonly targets: readonly string[]

@@ -56,7 +56,7 @@ const argumentsOfKind: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Every kind that {@link planInitializer} knows. */
-export const initializerKinds: readonly string[] = Object.keys(argumentsOfKind)
+const initializerKinds: readonly string[] = Object.keys(argumentsOfKind)
 
 // Standard deviation of a standard normal cut at two deviations (init_ops.py).
 const truncatedDeviation = 0.87962566103423978

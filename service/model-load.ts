@@ -14,7 +14,7 @@ import type { Context } from './context.ts'
 import { checksumTools } from './format-tools.ts'
 
 /** A variable of a model and where its value is in the bundle. */
-export interface ModelVariable {
+interface ModelVariable {
   readonly name: string
   readonly tensor: TensorStream
   readonly trainable: boolean

@@ -12,7 +12,7 @@ import { checkModelName } from './names.ts'
 import type { Runs } from './runs.ts'
 
 /** States of a version, as TensorFlow Serving names them. */
-export type ModelState = 'START' | 'LOADING' | 'AVAILABLE' | 'UNLOADING' | 'END'
+type ModelState = 'START' | 'LOADING' | 'AVAILABLE' | 'UNLOADING' | 'END'
 
 /** How a version of a model is doing. */
 export interface ModelStatus {
@@ -330,7 +330,7 @@ function sourceOf(context: Context, value: ValueRecord): ByteSource {
 }
 
 /** NOT_FOUND `model/unknown`, in TensorFlow Serving's words. */
-export function unknownVersion(model: string, version: number | undefined): Refusal {
+function unknownVersion(model: string, version: number | undefined): Refusal {
   const wanted = version === undefined ? `Latest(${model})` : `Specific(${model}, ${version})`
   return new Refusal('NOT_FOUND', 'model/unknown', `Servable not found for request: ${wanted}`, {
     names: version === undefined ? { model } : { model, version },

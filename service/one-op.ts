@@ -20,7 +20,7 @@ const opOfVerb: Readonly<Record<UpdateOp, string>> = {
 }
 
 /** A verb's GraphDef: variable `v`, placeholder `value`, and the op, named `update`. */
-export function updateGraph(op: UpdateOp, dtype: DType): Uint8Array {
+function updateGraph(op: UpdateOp, dtype: DType): Uint8Array {
   const type = numberOfDType(dtype)
   const unknownShape = { shape: { unknown_rank: true } }
   const tensor = new Map<string, Draft<'AttrValue'>>([

@@ -28,7 +28,7 @@ export interface RestoreRequest {
 }
 
 /** A tensor that does not fit its variable. */
-export interface Mismatch {
+interface Mismatch {
   readonly name: string
   readonly expected: string
   readonly found: string

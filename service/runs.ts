@@ -19,7 +19,7 @@ import { variableKey } from './write-order.ts'
 import type { Written } from './written.ts'
 
 /** A run, its graph loaded already. */
-export interface RunSpec {
+interface RunSpec {
   readonly graph: string
   /** By tensor name. */
   readonly feeds: Readonly<Record<string, Tensor>>

@@ -2,13 +2,15 @@
 import { randomBytes } from 'node:crypto'
 import type { Engine } from '../engine/index.ts'
 import type { Store, StoreStatus } from '../store/index.ts'
+import { Refusal } from '../tensor/index.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
 import { createGraphs, type Graphs } from './graphs.ts'
 import { defaultLimits, type Limits } from './limits.ts'
-import { createModels, type Models } from './models.ts'
+import { createModels, type Models, modelContainer } from './models.ts'
+import { checkContainerName } from './names.ts'
 import { createOperations, type Operations } from './operations.ts'
 import type { PhiloxKey } from './philox.ts'
 import { createPredictions, type Predictions } from './predict.ts'
@@ -17,8 +19,8 @@ import { createRuns } from './runs.ts'
 import type { Spool } from './spool.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
 import { createVariableValues, type VariableValues } from './variable-values.ts'
-import { createVariables, type Variables } from './variables.ts'
-import { createWriteOrder } from './write-order.ts'
+import { createVariables, everyVariable, type Variables } from './variables.ts'
+import { createWriteOrder, variableKey } from './write-order.ts'
 
 export interface Service {
   readonly limits: Limits
@@ -35,6 +37,8 @@ export interface Service {
   readonly predictions: Predictions
   restore(ref: string, request: RestoreRequest): Promise<RestoreReport>
   containers(): Promise<readonly string[]>
+  /** Deletes a container: its variables, and the random streams and tables of its graphs. */
+  removeContainer(container: string): Promise<void>
   storeStatus(): Promise<StoreStatus>
   /** Finishes what is under way, then lets go of the engine and the data directory. */
   close(): Promise<void>
@@ -91,6 +95,7 @@ export function createService(parts: ServiceParts): Service {
       return restoreCheckpoint(context, checkpoint, request)
     },
     containers: () => store.catalogue.containers(),
+    removeContainer: (container) => removeContainer(context, container),
     storeStatus: () => store.status(),
     async close() {
       await operations.idle()
@@ -98,6 +103,34 @@ export function createService(parts: ServiceParts): Service {
       await store.close()
     },
   }
+}
+
+async function removeContainer(context: Context, container: string): Promise<void> {
+  const { catalogue } = context.store
+  checkContainerName(container, context.limits)
+  const models = await catalogue.modelVersions()
+  const owner = models.find(({ model, version }) => modelContainer(model, version) === container)
+  if (owner !== undefined) {
+    throw new Refusal(
+      'FAILED_PRECONDITION',
+      'container/in-use',
+      `The container ${container} holds the variables of version ${owner.version} of model ${owner.model}.`,
+      { fix: 'Delete the model version.', names: { container, model: owner.model } },
+    )
+  }
+  const keys: string[] = []
+  for await (const { name } of everyVariable(context, { container })) {
+    keys.push(variableKey(container, name))
+  }
+  if (keys.length === 0) {
+    throw new Refusal('NOT_FOUND', 'container/unknown', `There is no container "${container}".`, {
+      names: { container },
+    })
+  }
+  await context.writes.turn(keys, 'exclusive', () =>
+    catalogue.commit([{ kind: 'delete_container', container }]),
+  )
+  await context.engine.dropState(container)
 }
 
 function freshSeed(): PhiloxKey {

@@ -203,7 +203,7 @@ function compatible(wanted: Shape, found: PartialShape): boolean {
 }
 
 /** A shape as Python prints one: `(2, 3)`, `(2,)`, `()`. */
-export function pythonShape(shape: Shape): string {
+function pythonShape(shape: Shape): string {
   const sizes = shape.map((size) => (size === -1 ? 'None' : String(size)))
   return sizes.length === 1 ? `(${sizes[0]},)` : `(${sizes.join(', ')})`
 }

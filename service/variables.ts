@@ -16,14 +16,14 @@ import {
 import { variableKey } from './write-order.ts'
 import { checkVersion, type WriteOptions, type Written } from './written.ts'
 
-export interface VariableChanges {
+interface VariableChanges {
   readonly trainable?: boolean | undefined
   readonly collections?: readonly string[] | undefined
   readonly device?: string | undefined
 }
 
 /** Which variables to initialize; all of the container where nothing narrows it. */
-export interface InitializeSelection {
+interface InitializeSelection {
   readonly container: string
   readonly names?: readonly string[] | undefined
   readonly collection?: string | undefined

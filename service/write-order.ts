@@ -2,7 +2,7 @@
 // keys and turns, and nothing of variables.
 
 /** `overlapping` turns on one key may run side by side; an `exclusive` one runs alone. */
-export type TurnKind = 'overlapping' | 'exclusive'
+type TurnKind = 'overlapping' | 'exclusive'
 
 interface Queue {
   /** Turns running or waiting. */

@@ -12,7 +12,7 @@ import { emptyReply, full, refusals, timeText, tooLarge, unfit, wrongType } from
 const tags = ['models']
 
 /** Path parameters of a version. */
-export const versionParams = Type.Object({
+const versionParams = Type.Object({
   model: Type.String(),
   version: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
 })

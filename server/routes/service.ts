@@ -6,6 +6,7 @@ import type { Limits, Service } from '../../service/index.ts'
 import { status } from '../errors.ts'
 import { deviceRoutes } from './devices.ts'
 import { operationRoutes } from './operations.ts'
+import { emptyReply, nameParams, refusals } from './schemas.ts'
 
 /** Adds the routes. */
 export function serviceRoutes(instance: FastifyInstance, service: Service): void {
@@ -35,6 +36,25 @@ export function serviceRoutes(instance: FastifyInstance, service: Service): void
       },
     },
     async () => ({ containers: [...(await service.containers())] }),
+  )
+  app.delete(
+    '/v1/containers/:name([^:]+)',
+    {
+      schema: {
+        tags: ['variables'],
+        summary: 'Delete a container and the variables in it',
+        operationId: 'deleteContainer',
+        params: nameParams,
+        response: {
+          [status.noContent]: emptyReply('Deleted'),
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async ({ params }, reply) => {
+      await service.removeContainer(params.name)
+      return reply.code(status.noContent).send()
+    },
   )
 }
 

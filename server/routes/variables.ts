@@ -295,7 +295,7 @@ function initializeRoutes(app: App, service: Service): void {
 }
 
 /** A variable as replies show it; where it is only where that was asked. */
-export function variableReply(variable: VariableRecord, residence?: Residence) {
+function variableReply(variable: VariableRecord, residence?: Residence) {
   const { name, container, dtype, shape, trainable, initializer, version, value, device } = variable
   return {
     name,
@@ -338,7 +338,7 @@ function prefixOf({ scope, prefix }: { scope?: string; prefix?: string }): strin
 }
 
 /** The element type of that name. Refuses (`dtype/unknown`) names of none. */
-export function dtypeNamed(name: string): DType {
+function dtypeNamed(name: string): DType {
   const dtype = dtypeOfName(name)
   if (dtype !== undefined && dtype !== 'resource' && dtype !== 'variant') return dtype
   throw new Refusal(

@@ -281,5 +281,9 @@ t.test('variables over HTTP', async (t) => {
     t.equal((await call('GET /v1/variables/same:read_value')).json.value, 0)
     const { containers } = (await call('GET /v1/containers')).json
     t.ok(['', 'blue', 'models/x'].every((one) => containers.includes(one)))
+    t.equal((await call('DELETE /v1/containers/models/x')).status, 204)
+    t.equal((await call('GET /v1/variables/same?container=models/x')).status, 404)
+    t.equal((await call('GET /v1/variables/same?container=blue')).status, 200)
+    t.equal((await call('DELETE /v1/containers/models/x')).status, 404)
   })
 })
