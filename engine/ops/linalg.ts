@@ -1,7 +1,8 @@
-// Matrix products, and views of matrices: bands, diagonals, transposed einsums.
+// Matrix products. Diagonals, equations and decompositions are in files of their own.
 import { formatShape, type Shape } from '../../tensor/index.ts'
 import type { Expression, ScalarType } from '../ir/index.ts'
-import { scalarType } from './common.ts'
+import { isKernelType, scalarType } from './common.ts'
+import { complexMatrixProduct } from './complex-products.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { broadcastPositions, broadcastShape, invalid } from './shapes.ts'
 import type { TensorValue } from './value.ts'
@@ -89,7 +90,9 @@ const matMul = defineOp({
       }
     }
     const { attributes } = at
-    return [matrixProduct(at, a, b, attributes.bool('transpose_a'), attributes.bool('transpose_b'))]
+    const [ta, tb] = [attributes.bool('transpose_a'), attributes.bool('transpose_b')]
+    if (!isKernelType(a.dtype)) return [complexMatrixProduct(at, a, b, ta, tb, false)]
+    return [matrixProduct(at, a, b, ta, tb)]
   },
 })
 
@@ -113,7 +116,11 @@ function batchMatMul(name: string): OpDefinition {
         }
       }
       const { attributes } = at
-      return [matrixProduct(at, x, y, attributes.bool('adj_x'), attributes.bool('adj_y'))]
+      const [adjointX, adjointY] = [attributes.bool('adj_x'), attributes.bool('adj_y')]
+      if (!isKernelType(x.dtype)) {
+        return [complexMatrixProduct(at, x, y, adjointX, adjointY, true)]
+      }
+      return [matrixProduct(at, x, y, adjointX, adjointY)]
     },
   })
 }

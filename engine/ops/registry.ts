@@ -3,6 +3,8 @@ import { arrayOps } from './array.ts'
 import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
 import type { OpDefinition } from './definition.ts'
+import { diagonalOps } from './diagonals.ts'
+import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
 import { linalgOps } from './linalg.ts'
 import { listOps } from './lists.ts'
@@ -42,6 +44,8 @@ const families = [
   trainingOps,
   segmentOps,
   sortingOps,
+  diagonalOps,
+  einsumOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
