@@ -29,20 +29,24 @@ export function tooLarge(message: string): Refusal {
   return new Refusal('RESOURCE_EXHAUSTED', 'archive/too-large', message)
 }
 
+/** Whether a member may have that name. */
+export function isMemberName(name: string): boolean {
+  return (
+    name !== '' &&
+    name.length <= maxNameLength &&
+    !/[\\\0]/.test(name) &&
+    !/^[A-Za-z]:/.test(name) &&
+    !name.split('/').some((part) => part === '' || part === '.' || part === '..')
+  )
+}
+
 /**
  * The key of a member: its name without leading `./`. Refuses (`archive/bad-name`) names that are
  * empty, absolute, climb (`..`), hold a backslash or NUL, or are longer than 4096 characters.
  */
 function memberName(name: string): string {
   const key = name.replace(/^(?:\.\/+)+/, '')
-  const parts = key.split('/')
-  const isPlain =
-    key !== '' &&
-    key.length <= maxNameLength &&
-    !/[\\\0]/.test(key) &&
-    !/^[A-Za-z]:/.test(key) &&
-    !parts.some((part) => part === '' || part === '.' || part === '..')
-  if (isPlain) return key
+  if (isMemberName(key)) return key
   const shown = JSON.stringify(name.slice(0, 200))
   throw damagedArchive('bad-name', `The archive holds a member with the name ${shown}.`)
 }

@@ -14,8 +14,10 @@ import {
 import { sliceSource, streamRange } from './byte-source.ts'
 import type { ArchiveTools } from './tools.ts'
 
-const signatures = {
+/** The four bytes that each kind of record begins with, as little-endian numbers. */
+export const zipSignatures = {
   local: 0x04034b50,
+  descriptor: 0x08074b50,
   central: 0x02014b50,
   end: 0x06054b50,
   end64: 0x06064b50,
@@ -23,7 +25,8 @@ const signatures = {
 } as const
 const endLength = 22
 const locatorLength = 20
-const end64Length = 56
+/** Bytes of the zip64 end record. */
+export const end64Length = 56
 const centralLength = 46
 const localLength = 30
 const maxCommentLength = 65_535
@@ -100,7 +103,7 @@ async function findDirectory(source: ByteSource): Promise<Directory> {
   const tail = await source.read(tailStart, tailLength)
   const view = viewOf(tail)
   for (let at = tailLength - endLength; at >= 0; at--) {
-    if (view.getUint32(at, true) !== signatures.end) continue
+    if (view.getUint32(at, true) !== zipSignatures.end) continue
     if (at + endLength + view.getUint16(at + 20, true) !== tailLength) continue
     return readEnd(source, view, at, tailStart + at)
   }
@@ -130,13 +133,13 @@ async function readEnd64(source: ByteSource, endOffset: number): Promise<Directo
   const locatorOffset = endOffset - locatorLength
   if (locatorOffset < 0) throw bad('bad-header', 'lacks its zip64 locator')
   const locator = viewOf(await source.read(locatorOffset, locatorLength))
-  const isLocator = locator.getUint32(0, true) === signatures.locator64
+  const isLocator = locator.getUint32(0, true) === zipSignatures.locator64
   const end64Offset = isLocator ? uint64(locator, 8) : -1
   if (end64Offset < 0 || end64Offset + end64Length > locatorOffset) {
     throw bad('bad-header', 'lacks its zip64 end record')
   }
   const end64 = viewOf(await source.read(end64Offset, end64Length))
-  if (end64.getUint32(0, true) !== signatures.end64) {
+  if (end64.getUint32(0, true) !== zipSignatures.end64) {
     throw bad('bad-header', 'lacks its zip64 end record')
   }
   const [count, length, offset] = [uint64(end64, 32), uint64(end64, 40), uint64(end64, 48)]
@@ -165,7 +168,7 @@ async function readDirectory(source: ByteSource, directory: Directory): Promise<
 function readCentral(bytes: Uint8Array, at: number): { member: Member; end: number } {
   const view = viewOf(bytes)
   const fits = at + centralLength <= bytes.byteLength
-  if (!fits || view.getUint32(at, true) !== signatures.central) {
+  if (!fits || view.getUint32(at, true) !== zipSignatures.central) {
     throw bad('bad-header', 'has a broken directory')
   }
   const nameEnd = at + centralLength + view.getUint16(at + 28, true)
@@ -250,7 +253,7 @@ async function dataStart(source: ByteSource, member: Member): Promise<number> {
   const nameLength = view.getUint16(26, true)
   const extraLength = view.getUint16(28, true)
   const start = at + localLength + nameLength + extraLength
-  if (view.getUint32(0, true) !== signatures.local || start > source.byteLength) {
+  if (view.getUint32(0, true) !== zipSignatures.local || start > source.byteLength) {
     throw bad('bad-header', 'names a member that is not there')
   }
   const rest = await source.read(at + localLength, nameLength + extraLength)
