@@ -1,6 +1,7 @@
 // Asking models: predict, classify and regress, as TensorFlow Serving answers them. A call reads the
 // present values of the model's variables in one snapshot.
 
+import { setImmediate as giveWay } from 'node:timers/promises'
 import type { SignatureDef, TensorInfo } from '../proto/index.ts'
 import {
   type DType,
@@ -49,6 +50,9 @@ export interface Predictions {
 // Reference types have the number of their type and a hundred.
 const referenceTypes = 100
 
+/** Characters from which on a body takes so long to read that other work comes in between. */
+const longBody = 200_000
+
 const defaultSignature = 'serving_default'
 
 /** Calls on a service's models. */
@@ -79,11 +83,12 @@ export function createPredictions(context: Context, models: Models, runs: Runs):
   return {
     async ask(method, ref, body) {
       const request = parseRequest(body)
+      if (body.length > longBody) await giveWay()
       const name = signatureNameOf(request) || defaultSignature
       const served = await models.served(ref.model, ref.version)
       const signature = signatureOf(served, name, method)
       if (method === 'predict') {
-        const { form, tensors } = predictInputs(request, typesOf(signature))
+        const { form, tensors } = await predictInputs(request, typesOf(signature))
         const outputs = await runSignature(served, signature, tensors)
         checkReplySize(outputs, context.limits.jsonElements)
         return predictReply(outputs, form)

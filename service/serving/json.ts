@@ -17,7 +17,6 @@ type Container =
   | { readonly list: ServingJson[] }
   | { readonly members: Map<string, ServingJson>; key: string }
 
-const blank = /[ \t\r\n]*/y
 const number = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y
 const word = /true|false|null|NaN|-?Inf(?:inity)?/y
 
@@ -50,7 +49,7 @@ class Parser {
   }
 
   parse(): ServingJson {
-    this.#match(blank)
+    this.#skipBlanks()
     if (this.#at === this.#source.length) throw this.#error('The document is empty.')
     const open: Container[] = []
     for (;;) {
@@ -70,40 +69,44 @@ class Parser {
   }
 
   #end(value: ServingJson): ServingJson {
-    this.#match(blank)
+    this.#skipBlanks()
     if (this.#at === this.#source.length) return value
     throw this.#error('The document root must not be followed by other values.')
   }
 
   /** The value that comes next; undefined where it opened a container that is not empty. */
   #value(open: Container[]): ServingJson | undefined {
-    this.#match(blank)
+    this.#skipBlanks()
     const sign = this.#source[this.#at]
     if (sign === '[') {
       this.#at++
-      this.#match(blank)
+      this.#skipBlanks()
       if (this.#accept(']')) return []
       open.push({ list: [] })
       return undefined
     }
     if (sign === '{') {
       this.#at++
-      this.#match(blank)
+      this.#skipBlanks()
       if (this.#accept('}')) return new Map()
       open.push({ members: new Map(), key: this.#key() })
       return undefined
     }
     if (sign === '"') return this.#string()
-    return this.#scalar()
+    return sign === '-' || (sign >= '0' && sign <= '9') ? this.#number() : this.#scalar()
   }
 
   #scalar(): ServingJson {
-    const start = this.#at
     const found = this.#match(word)
     if (found !== '') return words.get(found) as ServingJson
-    number.lastIndex = start
+    throw this.#error('Invalid value.')
+  }
+
+  #number(): ServingJson {
+    number.lastIndex = this.#at
     const parts = number.exec(this.#source)
-    if (parts === null) throw this.#error('Invalid value.')
+    // A minus sign may also begin -Infinity.
+    if (parts === null) return this.#scalar()
     this.#at = number.lastIndex
     const [whole, fraction, exponent] = parts
     if (fraction === undefined && exponent === undefined) return BigInt(whole)
@@ -114,10 +117,10 @@ class Parser {
 
   /** Whether another member or item follows; steps over the comma, and reads the next key. */
   #continues(container: Container): boolean {
-    this.#match(blank)
+    this.#skipBlanks()
     const isList = 'list' in container
     if (this.#accept(',')) {
-      this.#match(blank)
+      this.#skipBlanks()
       if (!isList) container.key = this.#key()
       return true
     }
@@ -132,7 +135,7 @@ class Parser {
   #key(): string {
     if (this.#source[this.#at] !== '"') throw this.#error('Missing a name for object member.')
     const key = this.#string()
-    this.#match(blank)
+    this.#skipBlanks()
     if (!this.#accept(':')) throw this.#error('Missing a colon after a name of object member.')
     return key
   }
@@ -169,6 +172,14 @@ class Parser {
     if (this.#source[this.#at] !== sign) return false
     this.#at++
     return true
+  }
+
+  #skipBlanks(): void {
+    for (;;) {
+      const code = this.#source.charCodeAt(this.#at)
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return
+      this.#at++
+    }
   }
 
   #match(pattern: RegExp): string {

@@ -1,5 +1,6 @@
 // Predict requests: tensors out of the row form (`instances`) or the column form (`inputs`).
 // Source: tensorflow_serving/util/json_tensor.cc; the sentences are TensorFlow Serving's.
+import { setImmediate as giveWay } from 'node:timers/promises'
 import { bytesOfBase64 } from '../../proto/index.ts'
 import {
   byteLengthOf,
@@ -9,6 +10,7 @@ import {
   isNumeric,
   Refusal,
   type Shape,
+  sameShape,
   stringTensor,
   type Tensor,
   tensorflowNameOf,
@@ -44,7 +46,10 @@ export function signatureNameOf(request: Members): string {
 }
 
 /** The tensors of a predict request. `types`: element type by input name, of the signature. */
-export function predictInputs(request: Members, types: ReadonlyMap<string, DType>): PredictInputs {
+export async function predictInputs(
+  request: Members,
+  types: ReadonlyMap<string, DType>,
+): Promise<PredictInputs> {
   const instances = request.get('instances')
   const inputs = request.get('inputs')
   if (instances !== undefined && inputs !== undefined) {
@@ -59,7 +64,7 @@ export function predictInputs(request: Members, types: ReadonlyMap<string, DType
     if (instances.length === 0) {
       throw invalid(`JSON Value: ${shownJson(request)} No values in 'instances' array`)
     }
-    return { form: 'row', tensors: rows(instances, types) }
+    return { form: 'row', tensors: await rows(instances, types) }
   }
   if (inputs !== undefined) return { form: 'column', tensors: columns(inputs, types) }
   throw invalid("Missing 'inputs' or 'instances' key")
@@ -88,7 +93,7 @@ class Gathered {
       this.count = size
     } else if (this.count !== size) {
       throw invalid(`Expecting tensor size: ${this.count} but got: ${size}`)
-    } else if (formatShape(this.shape) !== formatShape(shape)) {
+    } else if (!sameShape(this.shape, shape)) {
       throw invalid(`Expecting shape ${formatShape(this.shape)} but got: ${formatShape(shape)}`)
     }
   }
@@ -142,10 +147,13 @@ function shapeOf(value: ServingJson): Shape {
   return shape
 }
 
-function rows(
+// Instances that are read between two pauses: some milliseconds.
+const instancesAtOnce = 8192
+
+async function rows(
   instances: readonly ServingJson[],
   types: ReadonlyMap<string, DType>,
-): ReadonlyMap<string, Tensor> {
+): Promise<ReadonlyMap<string, Tensor>> {
   const [first] = instances
   if (!(first instanceof Map) && types.size > 1) {
     throw invalid(
@@ -158,6 +166,7 @@ function rows(
   for (const [place, item] of instances.entries()) {
     if (areObjects) addObject(place, item, gathered, wanted)
     else addPlain(place, item, gathered.get(wanted[0]) as Gathered)
+    if (place % instancesAtOnce === instancesAtOnce - 1) await giveWay()
   }
   return new Map(
     [...gathered].map(([name, one]) => [

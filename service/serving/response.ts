@@ -1,5 +1,6 @@
 // Replies of predict, classify and regress as TensorFlow Serving writes them.
 // Source: tensorflow_serving/util/json_tensor.cc
+import { setImmediate as giveWay } from 'node:timers/promises'
 import { base64OfBytes } from '../../proto/index.ts'
 import {
   type Element,
@@ -14,12 +15,15 @@ import { invalid, typeName } from './request.ts'
 import { decimalText, ServingWriter } from './writer.ts'
 
 /** The body of a predict reply, in the form that the request had. */
-export function predictReply(outputs: ReadonlyMap<string, Tensor>, form: 'row' | 'column'): string {
+export async function predictReply(
+  outputs: ReadonlyMap<string, Tensor>,
+  form: 'row' | 'column',
+): Promise<string> {
   if (outputs.size === 0) throw invalid('Cannot convert empty tensor map to JSON')
   return form === 'row' ? rowReply(outputs) : columnReply(outputs)
 }
 
-function rowReply(outputs: ReadonlyMap<string, Tensor>): string {
+async function rowReply(outputs: ReadonlyMap<string, Tensor>): Promise<string> {
   const batchSize = batchSizeOf(outputs)
   const printers = [...outputs].map(([name, tensor]) => [name, new Printer(name, tensor)] as const)
   const writer = new ServingWriter()
@@ -31,7 +35,8 @@ function rowReply(outputs: ReadonlyMap<string, Tensor>): string {
     writer.singleLine = true
     for (const [name, printer] of printers) {
       if (printers.length > 1) writer.key(name)
-      printer.write(writer, 1)
+      const written = printer.write(writer, 1)
+      if (written !== undefined) await written
     }
     writer.singleLine = false
     if (printers.length > 1) writer.close()
@@ -55,40 +60,71 @@ function batchSizeOf(outputs: ReadonlyMap<string, Tensor>): number {
   return batchSize ?? 0
 }
 
-function columnReply(outputs: ReadonlyMap<string, Tensor>): string {
+async function columnReply(outputs: ReadonlyMap<string, Tensor>): Promise<string> {
   const writer = new ServingWriter()
   writer.open('{')
   writer.key('outputs')
   if (outputs.size > 1) writer.open('{')
   for (const [name, tensor] of outputs) {
     if (outputs.size > 1) writer.key(name)
-    new Printer(name, tensor).write(writer, 0)
+    await new Printer(name, tensor).write(writer, 0)
   }
   if (outputs.size > 1) writer.close()
   writer.close()
   return writer.text()
 }
 
+// Values that are written between two pauses: some milliseconds.
+const stretchElements = 8192
+
 /** Writes a tensor's values in order, some of them at a time. */
 class Printer {
   readonly #tensor: Tensor
   readonly #put: (writer: ServingWriter, index: number) => void
   #at = 0
+  /** Values written since the last pause. */
+  #sincePause = 0
 
   constructor(name: string, tensor: Tensor) {
     this.#tensor = tensor
     this.#put = putterOf(name, tensor)
   }
 
-  /** The next values: all below one place of the first `axis` axes. */
-  write(writer: ServingWriter, axis: number): void {
+  /**
+   * The next values: all below one place of the first `axis` axes. A promise where that takes long
+   * enough to give way to other work in between.
+   */
+  write(writer: ServingWriter, axis: number): Promise<void> | undefined {
+    const { shape } = this.#tensor
+    const count = elementCountOf(shape.slice(axis))
+    this.#sincePause += count
+    if (count <= stretchElements) {
+      this.#writeAll(writer, axis)
+      if (this.#sincePause <= stretchElements) return undefined
+      this.#sincePause = 0
+      return giveWay()
+    }
+    this.#sincePause -= count
+    return this.#writeInParts(writer, axis)
+  }
+
+  async #writeInParts(writer: ServingWriter, axis: number): Promise<void> {
+    writer.open('[')
+    for (let place = 0; place < this.#tensor.shape[axis]; place++) {
+      const written = this.write(writer, axis + 1)
+      if (written !== undefined) await written
+    }
+    writer.close()
+  }
+
+  #writeAll(writer: ServingWriter, axis: number): void {
     const { shape } = this.#tensor
     if (axis >= shape.length) {
       this.#put(writer, this.#at++)
       return
     }
     writer.open('[')
-    for (let place = 0; place < shape[axis]; place++) this.write(writer, axis + 1)
+    for (let place = 0; place < shape[axis]; place++) this.#writeAll(writer, axis + 1)
     writer.close()
   }
 }

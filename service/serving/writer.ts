@@ -111,22 +111,30 @@ const shortDigits = 6
  */
 export function decimalText(value: number, dtype: keyof typeof fullDigits): string {
   if (!Number.isFinite(value)) return String(value)
+  if (Number.isInteger(value) && Math.abs(value) < wholeBelow && !Object.is(value, -0)) {
+    return `${value}.0`
+  }
   const short = general(value, shortDigits)
   const back = dtype === 'float64' ? Number(short) : Math.fround(Number(short))
   const spelled = back === value ? short : general(value, fullDigits[dtype])
   return /[.e]/.test(spelled) ? spelled : `${spelled}.0`
 }
 
+// Six digits hold these whole numbers.
+const wholeBelow = 1e6
+/** Below this, `%g` writes an exponent. */
+const smallest = 1e-4
+
 /** `printf("%.*g", digits, value)`. */
 function general(value: number, digits: number): string {
   if (value === 0) return Object.is(value, -0) ? '-0' : '0'
-  const [mantissa, exponentText] = value.toExponential(digits - 1).split('e')
-  const exponent = Number(exponentText)
-  if (exponent < -4 || exponent >= digits) {
-    const sign = exponent < 0 ? '-' : '+'
-    return `${withoutZeros(mantissa)}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`
-  }
-  return withoutZeros(value.toFixed(digits - 1 - exponent))
+  // toPrecision changes to exponents later than %g does, at 1e-6; in between it is told to.
+  const isSmall = Math.abs(value) < smallest
+  const text = isSmall ? value.toExponential(digits - 1) : value.toPrecision(digits)
+  const exponent = text.indexOf('e')
+  if (exponent === -1) return withoutZeros(text)
+  const [sign, size] = [text[exponent + 1], text.slice(exponent + 2)]
+  return `${withoutZeros(text.slice(0, exponent))}e${sign}${size.padStart(2, '0')}`
 }
 
 function withoutZeros(text: string): string {

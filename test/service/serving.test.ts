@@ -20,10 +20,10 @@ import {
 } from '../../tensor/index.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
-const inputs = (body: string, types: Readonly<Record<string, DType>>) =>
+const inputs = async (body: string, types: Readonly<Record<string, DType>>) =>
   predictInputs(parseRequest(body), new Map(Object.entries(types)))
-const only = (body: string, dtype: DType) => {
-  const tensor = inputs(body, { x: dtype }).tensors.get('x')
+const only = async (body: string, dtype: DType) => {
+  const tensor = (await inputs(body, { x: dtype })).tensors.get('x')
   if (tensor === undefined || tensor.dtype === 'string') throw new Error('numbers are wanted')
   return { shape: tensor.shape, values: elementsOf(tensor) }
 }
@@ -73,9 +73,11 @@ t.test('what is no JSON is refused with its place', async (t) => {
 t.test('half a million levels of nesting exhaust no stack', async (t) => {
   const deep = `${'['.repeat(500_000)}1${']'.repeat(500_000)}`
   t.ok(Array.isArray(parseServingJson(deep)))
-  t.throws(() => inputs(`{"instances": ${deep}}`, { x: 'float32' }), { code: 'INVALID_ARGUMENT' })
+  await t.rejects(() => inputs(`{"instances": ${deep}}`, { x: 'float32' }), {
+    code: 'INVALID_ARGUMENT',
+  })
   const unrelated = `{"other": ${deep}, "instances": [1]}`
-  t.ok(inputs(unrelated, { x: 'float32' }))
+  t.ok(await inputs(unrelated, { x: 'float32' }))
   const objects = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`
   t.throws(() => parseRequest(`{"signature_name": ${objects}}`.slice(0, -1)), {
     message: /JSON Parse/,
@@ -83,18 +85,18 @@ t.test('half a million levels of nesting exhaust no stack', async (t) => {
 })
 
 t.test('rows become tensors with the batch in front', async (t) => {
-  t.same(only('{"instances": [[1,2],[3,4],[5,6]]}', 'int32'), {
+  t.same(await only('{"instances": [[1,2],[3,4],[5,6]]}', 'int32'), {
     shape: [3, 2],
     values: [1, 2, 3, 4, 5, 6],
   })
-  t.same(only('{"instances": [1, 2.0, 3, 5.003]}', 'float32').shape, [4])
-  t.same(only('{"instances": [9007199254740993]}', 'int64').values, [9007199254740993n])
-  t.same(only('{"instances": [true, false]}', 'bool').values, [true, false])
-  t.same(only('{"instances": [1e39, -1e39]}', 'float32').values, [
+  t.same((await only('{"instances": [1, 2.0, 3, 5.003]}', 'float32')).shape, [4])
+  t.same((await only('{"instances": [9007199254740993]}', 'int64')).values, [9007199254740993n])
+  t.same((await only('{"instances": [true, false]}', 'bool')).values, [true, false])
+  t.same((await only('{"instances": [1e39, -1e39]}', 'float32')).values, [
     Number.POSITIVE_INFINITY,
     Number.NEGATIVE_INFINITY,
   ])
-  const named = inputs(
+  const named = await inputs(
     '{"instances": [{"a": 1, "b": ["x", {"b64": "eQ=="}]}, {"a": 2, "b": ["z", "w"]}]}',
     {
       a: 'int32',
@@ -107,11 +109,14 @@ t.test('rows become tensors with the batch in front', async (t) => {
 })
 
 t.test('columns become tensors as they stand', async (t) => {
-  t.same(only('{"inputs": 5}', 'float32'), { shape: [], values: [5] })
-  t.same(only('{"inputs": {"x": [[1],[2]]}}', 'float32').shape, [2, 1])
-  const text = inputs('{"inputs": {"b64": "eQ=="}}', { x: 'string' })
+  t.same(await only('{"inputs": 5}', 'float32'), { shape: [], values: [5] })
+  t.same((await only('{"inputs": {"x": [[1],[2]]}}', 'float32')).shape, [2, 1])
+  const text = await inputs('{"inputs": {"b64": "eQ=="}}', { x: 'string' })
   t.same(text.tensors.get('x'), stringTensor([], [bytes('y')]))
-  const many = inputs('{"inputs": {"a": [1], "b": 2, "extra": 3}}', { a: 'int32', b: 'int32' })
+  const many = await inputs('{"inputs": {"a": [1], "b": 2, "extra": 3}}', {
+    a: 'int32',
+    b: 'int32',
+  })
   t.same([...many.tensors.keys()], ['a', 'b'])
   t.equal(many.form, 'column')
 })
@@ -146,7 +151,8 @@ t.test("requests that do not fit are refused in TensorFlow Serving's words", asy
     ['{"instances": [{"b64": 5}]}', { x: 'string' }, /./],
     ['{"inputs": {"b64": "***"}}', { x: 'string' }, /Unable to base64 decode/],
   ]
-  for (const [body, types, message] of cases) t.throws(() => inputs(body, types), { message }, body)
+  for (const [body, types, message] of cases)
+    await t.rejects(() => inputs(body, types), { message }, body)
 })
 
 t.test('decimals are spelled as TensorFlow Serving spells them', async (t) => {
@@ -187,10 +193,10 @@ t.test('every spelled float32 reads back as itself', async (t) => {
 t.test("replies have the request's form", async (t) => {
   const y = tensorOfElements('float32', [2, 2], [1, 2.5, 3, 4])
   const label = stringTensor([2], [bytes('a'), bytes('"b"')])
-  const row = predictReply(new Map([['y', y]]), 'row')
+  const row = await predictReply(new Map([['y', y]]), 'row')
   t.equal(row, '{\n    "predictions": [[1.0, 2.5], [3.0, 4.0]\n    ]\n}')
   const rows = JSON.parse(
-    predictReply(
+    await predictReply(
       new Map<string, never>([
         ['label', label],
         ['y', y],
@@ -204,19 +210,19 @@ t.test("replies have the request's form", async (t) => {
       { label: '"b"', y: [3, 4] },
     ],
   })
-  const raw = predictReply(
+  const raw = await predictReply(
     new Map([['image_bytes', stringTensor([1], [new Uint8Array([255])])]]),
     'column',
   )
   t.same(JSON.parse(raw), { outputs: [{ b64: '/w==' }] })
   t.same(
-    JSON.parse(predictReply(new Map([['y', tensorOfElements('int64', [], [5n])]]), 'column')),
+    JSON.parse(await predictReply(new Map([['y', tensorOfElements('int64', [], [5n])]]), 'column')),
     {
       outputs: 5,
     },
   )
   const nothing = tensorOfElements('float32', [0, 2], [])
-  t.same(JSON.parse(predictReply(new Map([['y', nothing]]), 'row')), { predictions: [] })
+  t.same(JSON.parse(await predictReply(new Map([['y', nothing]]), 'row')), { predictions: [] })
 })
 
 t.test('outputs that have no row form are refused', async (t) => {
@@ -224,8 +230,10 @@ t.test('outputs that have no row form are refused', async (t) => {
   const one = tensorOfElements('float32', [1], [1])
   const two = tensorOfElements('float32', [2], [1, 2])
   const complex = numericTensor('complex64', [1], new Uint8Array(8))
-  t.throws(() => predictReply(new Map([['s', scalar]]), 'row'), { message: /no shape information/ })
-  t.throws(
+  await t.rejects(() => predictReply(new Map([['s', scalar]]), 'row'), {
+    message: /no shape information/,
+  })
+  await t.rejects(
     () =>
       predictReply(
         new Map([
@@ -236,8 +244,8 @@ t.test('outputs that have no row form are refused', async (t) => {
       ),
     { message: /inconsistent batch size: 2/ },
   )
-  t.throws(() => predictReply(new Map(), 'row'), { message: /empty tensor map/ })
-  t.throws(() => predictReply(new Map([['c', complex]]), 'row'), {
+  await t.rejects(() => predictReply(new Map(), 'row'), { message: /empty tensor map/ })
+  await t.rejects(() => predictReply(new Map([['c', complex]]), 'row'), {
     message: /tensor type: complex64/,
   })
 })
