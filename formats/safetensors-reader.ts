@@ -10,6 +10,7 @@ import {
   type TensorStream,
 } from '../tensor/index.ts'
 import { sliceSource, streamRange } from './byte-source.ts'
+import { carriedKey, restoreCarried } from './safetensors-carried.ts'
 import { parseStrictJson, type StrictJson } from './strict-json.ts'
 
 /** The header may be this long, as in the reference implementation. */
@@ -52,7 +53,8 @@ function damaged(reason: string, problem: string, tensor?: string): Refusal {
 
 /**
  * Opens a safetensors file. Refuses (DATA_LOSS) with `safetensors/bad-length`, `bad-header`,
- * `bad-tensor`, `unsupported-dtype`, `size-mismatch`, `overlap`, `hole` or `trailing-bytes`.
+ * `bad-tensor`, `unsupported-dtype`, `size-mismatch`, `overlap`, `hole`, `trailing-bytes` or
+ * `bad-carried-type`.
  */
 export async function openSafetensors(source: ByteSource): Promise<Safetensors> {
   if (source.byteLength < 8) {
@@ -73,7 +75,10 @@ export async function openSafetensors(source: ByteSource): Promise<Safetensors> 
     .map(([name, value]) => readTensor(name, value, body))
   placed.sort((a, b) => a.begin - b.begin || a.end - b.end)
   checkTiling(placed, body.byteLength)
-  return { tensors: placed.map(({ tensor }) => tensor), metadata }
+  const tensors = placed.map(({ tensor }) => tensor)
+  const carried = metadata.get(carriedKey)
+  metadata.delete(carriedKey)
+  return { tensors: restoreCarried(tensors, carried), metadata }
 }
 
 function parseHeader(bytes: Uint8Array): ReadonlyMap<string, StrictJson> {
@@ -89,7 +94,7 @@ function parseHeader(bytes: Uint8Array): ReadonlyMap<string, StrictJson> {
   return json.members
 }
 
-function readMetadata(json: StrictJson | undefined): ReadonlyMap<string, string> {
+function readMetadata(json: StrictJson | undefined): Map<string, string> {
   const metadata = new Map<string, string>()
   if (json === undefined) return metadata
   if (json.kind !== 'object') throw damaged('bad-header', 'The metadata is not an object')

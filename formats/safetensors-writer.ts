@@ -1,6 +1,7 @@
 // Writes safetensors, streamed: the header first, then the tensors, widest elements first and by name
 // within a width, so that every tensor is aligned. Equal tensors give equal bytes.
 import { byteLengthOf, Refusal, type TensorStream } from '../tensor/index.ts'
+import { carriedAsBytes, carriedKey, carriedText } from './safetensors-carried.ts'
 import { maxHeaderLength, safetensorsTypes } from './safetensors-reader.ts'
 
 /** Bytes to send: `chunks` gives `byteLength` bytes, and may be called again. */
@@ -10,17 +11,22 @@ export interface OutputBytes {
 }
 
 /**
- * A safetensors file of `tensors`. Refuses (INVALID_ARGUMENT) element types that the format cannot
- * hold (`safetensors/unsupported-dtype`) and names given twice or reserved (`safetensors/bad-name`).
+ * A safetensors file of `tensors`. Element types that the format has no name for (strings,
+ * complex128, ..) travel as bytes, and the metadata says what they are. Refuses (INVALID_ARGUMENT)
+ * names given twice or reserved (`safetensors/bad-name`).
  */
 export function writeSafetensors(
   tensors: readonly TensorStream[],
   metadata: ReadonlyMap<string, string> = new Map(),
 ): OutputBytes {
-  const sorted = [...tensors].sort(
-    (a, b) => byteLengthOf(b.dtype) - byteLengthOf(a.dtype) || (a.name < b.name ? -1 : 1),
-  )
-  const header = headerOf(sorted, metadata)
+  const isCarried = ({ dtype }: TensorStream) => safetensorsTypes[dtype] === undefined
+  const carried = tensors.filter(isCarried)
+  const sorted = tensors
+    .map((tensor) => (isCarried(tensor) ? carriedAsBytes(tensor) : tensor))
+    .sort((a, b) => byteLengthOf(b.dtype) - byteLengthOf(a.dtype) || (a.name < b.name ? -1 : 1))
+  const told = new Map(metadata)
+  if (carried.length > 0) told.set(carriedKey, carriedText(carried))
+  const header = headerOf(sorted, told)
   const byteLength = sorted.reduce((sum, tensor) => sum + tensor.byteLength, header.byteLength)
   return {
     byteLength,
@@ -51,17 +57,8 @@ function headerOf(
       })
     }
     names.add(name)
-    const type = safetensorsTypes[dtype]
-    if (type === undefined) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'safetensors/unsupported-dtype',
-        `The tensor "${name}" is of ${dtype}, which safetensors cannot hold.`,
-        { fix: 'Take the TensorFlow bundle, which holds every type.', names: { tensor: name } },
-      )
-    }
     const end = offset + byteLength
-    const entry = `{"dtype":"${type}","shape":[${shape}],"data_offsets":[${offset},${end}]}`
+    const entry = `{"dtype":"${safetensorsTypes[dtype]}","shape":[${shape}],"data_offsets":[${offset},${end}]}`
     members.push(`${JSON.stringify(name)}:${entry}`)
     offset = end
   }

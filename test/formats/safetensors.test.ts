@@ -2,7 +2,13 @@ import fc from 'fast-check'
 import t from 'tap'
 import { byteSourceOf, openSafetensors, writeSafetensors } from '../../formats/index.ts'
 import { safetensorsTypes } from '../../formats/safetensors-reader.ts'
-import { byteLengthOf, type DType, type TensorStream } from '../../tensor/index.ts'
+import {
+  byteLengthOf,
+  type DType,
+  packStrings,
+  stringTensor,
+  type TensorStream,
+} from '../../tensor/index.ts'
 import { bytesOfChunks, refusalOf } from '../helper/tools.ts'
 
 /** A file with that header text (or bytes) and body. */
@@ -173,13 +179,51 @@ t.test('the header is a multiple of eight bytes', async (t) => {
   }
 })
 
-t.test('what the format cannot hold is not written', async (t) => {
+t.test('names that are given twice or reserved are not written', async (t) => {
   const reason = async (...tensors: readonly TensorStream[]) =>
     (await refusalOf(() => writeSafetensors(tensors))).reason
   const bytes = new Uint8Array(16)
-  t.equal(await reason(streamOf('a', 'complex128', bytes)), 'safetensors/unsupported-dtype')
-  t.equal(await reason(streamOf('a', 'qint8', bytes)), 'safetensors/unsupported-dtype')
   t.equal(await reason(streamOf('__metadata__', 'uint8', bytes)), 'safetensors/bad-name')
   const twice = streamOf('a', 'uint8', bytes)
   t.equal(await reason(twice, twice), 'safetensors/bad-name')
+})
+
+t.test(
+  'types without a name in the format travel as bytes and come back as they were',
+  async (t) => {
+    const strings = stringTensor([2], [new Uint8Array(0), Uint8Array.of(104, 105)])
+    const given: readonly TensorStream[] = [
+      { ...streamOf('s', 'string', packStrings(strings)), shape: [2] },
+      { ...streamOf('z', 'complex128', new Uint8Array(32).fill(7)), shape: [2, 1] },
+      streamOf('plain', 'uint8', Uint8Array.of(5)),
+    ]
+    const file = await bytesOfChunks(writeSafetensors(given, new Map([['k', 'v']])).chunks())
+    const header = new TextDecoder().decode(file)
+    t.ok(header.includes('"s":{"dtype":"U8","shape":[10]'))
+    const { tensors, metadata } = await openSafetensors(byteSourceOf(file))
+    t.strictSame([...metadata], [['k', 'v']])
+    for (const want of given) {
+      const got = tensors.find(({ name }) => name === want.name)
+      t.match(got, { dtype: want.dtype, shape: want.shape })
+      t.strictSame(await bytesOfChunks(got!.chunks()), await bytesOfChunks(want.chunks()))
+    }
+  },
+)
+
+t.test('a text of carried types that does not fit the tensors is refused', async (t) => {
+  const texts = [
+    '[]',
+    '{',
+    '{"b":{"dtype":"string","shape":[]}}',
+    '{"a":{"dtype":"string","shape":[3]}}',
+    '{"a":{"dtype":"complex128","shape":[1]}}',
+    '{"a":{"dtype":"variant","shape":[]}}',
+    '{"a":{"dtype":"string","shape":[-1]}}',
+    '{"a":7}',
+  ]
+  const entry = '"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}'
+  for (const text of texts) {
+    const metadata = `"__metadata__":{"holdfast.carried_types":${JSON.stringify(text)}}`
+    t.equal(await reasonOf(`{${metadata},${entry}}`), 'bad-carried-type', text)
+  }
 })
