@@ -2,6 +2,7 @@
 import { arrayOps } from './array.ts'
 import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
+import { decompositionOps } from './decompositions.ts'
 import type { OpDefinition } from './definition.ts'
 import { diagonalOps } from './diagonals.ts'
 import { einsumOps } from './einsum.ts'
@@ -46,6 +47,7 @@ const families = [
   sortingOps,
   diagonalOps,
   einsumOps,
+  decompositionOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
