@@ -1,5 +1,7 @@
 // Ops by name, and the ops that are refused because they would touch the host.
 import { arrayOps } from './array.ts'
+import { bitcastOps } from './bitcast.ts'
+import { colorOps } from './colors.ts'
 import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
 import { decompositionOps } from './decompositions.ts'
@@ -15,11 +17,16 @@ import { nnOps } from './nn.ts'
 import { parsingOps } from './parsing.ts'
 import { randomOps } from './random.ts'
 import { reductionOps } from './reductions.ts'
+import { resizeOps } from './resize.ts'
 import { scatterOps } from './scatter-ops.ts'
 import { segmentOps } from './segments.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { sortingOps } from './sorting.ts'
+import { codecOps } from './string-codecs.ts'
+import { hashOps } from './string-hashes.ts'
+import { patternOps } from './string-patterns.ts'
+import { stringOps } from './strings.ts'
 import { temporaryOps } from './temporary.ts'
 import { trainingOps } from './training.ts'
 import { variableOps } from './variables.ts'
@@ -48,6 +55,13 @@ const families = [
   diagonalOps,
   einsumOps,
   decompositionOps,
+  stringOps,
+  patternOps,
+  hashOps,
+  codecOps,
+  bitcastOps,
+  resizeOps,
+  colorOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
