@@ -44,6 +44,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     if (options.demo && isFresh) {
       await service.models.putFiles(demoModel.name, demoModel.version, await demoFiles())
     }
+    // Models load in the background; who asks one before waits for it.
+    service.models.warm().catch((error) => log('error', `the models were not loaded: ${error}`))
     return service
   } catch (error) {
     await store.close()

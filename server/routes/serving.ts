@@ -39,11 +39,11 @@ export async function servingRoutes(app: FastifyInstance, service: Service): Pro
   await app.register(async (scope) => {
     scope.setErrorHandler(replyWithServingError)
     scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser(
-      '*',
-      { parseAs: 'buffer', bodyLimit: service.limits.jsonBodyBytes },
-      async (_: unknown, body: unknown) => body,
-    )
+    const { jsonBodyBytes, feedBytes } = service.limits
+    const asIs = async (_request: unknown, body: unknown) => body
+    scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: jsonBodyBytes }, asIs)
+    const messages = { parseAs: 'buffer', bodyLimit: feedBytes } as const
+    scope.addContentTypeParser(tensorTypes.protobuf, messages, asIs)
     for (const place of places) {
       statusRoute(scope, service, place)
       metadataRoute(scope, service, place)

@@ -40,13 +40,17 @@ export interface TestServer {
 /** Starts a server that ends with the test. */
 export async function startServer(
   t: Teardown,
-  { limits = {}, demo = false }: { limits?: Partial<Limits>; demo?: boolean } = {},
+  {
+    limits = {},
+    demo = false,
+    device = 'reference',
+  }: { limits?: Partial<Limits>; demo?: boolean; device?: string } = {},
 ): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-server-'))
   const service = await openService({
     directory,
     clock: Date.now,
-    device: 'reference',
+    device,
     threads: 1,
     allowSoftwareGpu: false,
     demo,

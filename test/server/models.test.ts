@@ -235,6 +235,21 @@ t.test('models over HTTP', async (t) => {
     }
   })
 
+  t.test('regress and classify answer examples', async (t) => {
+    const ask = (method: string, body: string) =>
+      call(`POST /v1/models/half_plus_two:${method}`, { body })
+    const regressed = await ask(
+      'regress',
+      '{"signature_name": "regress_x_to_y", "examples": [{"x": 80.0}, {"x": 20.0}]}',
+    )
+    t.same(regressed.json, { results: [42, 12] }, regressed.text)
+    const classified = await ask(
+      'classify',
+      '{"signature_name": "classify_x_to_y", "context": {"x": 20.0}, "examples": [{}, {"x": 10.0}]}',
+    )
+    t.same(classified.json, { results: [[['', 12]], [['', 7]]] }, classified.text)
+  })
+
   t.test('a serialized PredictRequest is answered with a PredictResponse', async (t) => {
     const tensor = numericTensor('float32', [3], floats(1, 2, 5))
     const body = encodePredictRequest({ inputs: new Map([['x', protoOfTensor(tensor)]]) })
@@ -264,7 +279,7 @@ t.test('models over HTTP', async (t) => {
 
 t.test('the recorded SavedModels answer as recorded', async (t) => {
   const shared = sharedFolder(t)
-  const { call } = await startServer(t)
+  const { call } = await startServer(t, { device: '/device:CPU:0' })
   for (const name of ['linear_tf1', 'keras_mlp', 'convnet_tf1']) {
     const folders = [
       join(golden, name),
