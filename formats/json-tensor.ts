@@ -283,7 +283,8 @@ function bytesOfJson(json: JsonValue): Uint8Array {
 }
 
 function wrongValue(json: JsonValue, dtype: DType, wanted: string): Refusal {
-  const shown = JSON.stringify(json).slice(0, 100)
+  // A number too large for a double was parsed as infinite, which JSON.stringify would show as null.
+  const shown = typeof json === 'number' ? String(json) : JSON.stringify(json).slice(0, 100)
   const message = `${shown} cannot be an element of ${dtype}: ${wanted} is wanted.`
   return refusal('bad-value', message)
 }
