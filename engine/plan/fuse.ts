@@ -168,6 +168,14 @@ function usesOf(
   return uses
 }
 
+/** What a compute takes along if it is a kernel: producers written into it, and what they read. */
+interface Closure {
+  readonly written: ReadonlySet<Compute>
+  readonly outside: ReadonlySet<unknown>
+  readonly operations: number
+  readonly depth: number
+}
+
 /** Computes to make kernels of, so that those that take them along stay within the limits. */
 function overLimits(
   computes: readonly Compute[],
@@ -175,47 +183,83 @@ function overLimits(
   decision: Decision,
   limits: FuseLimits,
 ): readonly Compute[] {
-  const outside = new Map<Compute, ReadonlySet<unknown>>()
-  const operations = new Map<Compute, number>()
-  const depths = new Map<Compute, number>()
+  const closures = new Map<Source, Closure>()
   const over: Compute[] = []
-  const isWritten = (source: Source): source is Compute =>
-    source.kind === 'compute' && !decision.kernels.has(source) && outside.has(source)
-  for (const compute of computes) {
-    const bound = new Set<unknown>()
-    let sum = (profiles.get(compute) as Profile).operations
-    let depth = 0
-    const written: Compute[] = []
+  const lastUse = new Map<Source, number>()
+  for (const [place, compute] of computes.entries()) {
     for (const value of compute.inputs) {
-      const operand = operandOf(value)
-      if (operand === undefined) continue
-      if (typeof operand === 'object' && 'kind' in operand && isWritten(operand)) {
-        written.push(operand)
-        for (const one of outside.get(operand) as ReadonlySet<unknown>) bound.add(one)
-        sum += operations.get(operand) as number
-        depth = Math.max(depth, (depths.get(operand) as number) + 1)
-      } else bound.add(operand)
+      if (value.kind === 'array') lastUse.set(value.source, place)
     }
-    outside.set(compute, bound)
-    operations.set(compute, sum)
-    depths.set(compute, depth)
-    const isOver =
-      bound.size + 1 > limits.buffers || sum > limits.operations || depth > limits.depth
-    if (!isOver || written.length === 0) continue
-    const heaviest = written.reduce((best, one) =>
-      weightOf(one, outside, operations) > weightOf(best, outside, operations) ? one : best,
-    )
-    over.push(heaviest)
+  }
+  const kernels = new Set(decision.kernels)
+  for (const [place, compute] of computes.entries()) {
+    let closure = closureOf(compute, profiles, kernels, closures)
+    while (isOver(closure, limits) && closure.written.size > 0) {
+      const heaviest = heaviestOf(compute, closure, closures)
+      over.push(heaviest)
+      kernels.add(heaviest)
+      closure = closureOf(compute, profiles, kernels, closures)
+    }
+    closures.set(compute, closure)
+    // What no later compute takes along is not looked at again.
+    for (const value of compute.inputs) {
+      if (value.kind === 'array' && lastUse.get(value.source) === place) {
+        closures.delete(value.source)
+      }
+    }
   }
   return over
 }
 
-function weightOf(
+function isOver({ outside, operations, depth }: Closure, limits: FuseLimits): boolean {
+  return (
+    outside.size + 1 > limits.buffers || operations > limits.operations || depth > limits.depth
+  )
+}
+
+/** Of the producers written directly into a compute, the one that brings most along. */
+function heaviestOf(
   compute: Compute,
-  outside: ReadonlyMap<Compute, ReadonlySet<unknown>>,
-  operations: ReadonlyMap<Compute, number>,
-): number {
-  return (outside.get(compute)?.size ?? 0) * 1000 + (operations.get(compute) ?? 0)
+  { written }: Closure,
+  closures: ReadonlyMap<Source, Closure>,
+): Compute {
+  const direct = compute.inputs.flatMap((value) =>
+    value.kind === 'array' && written.has(value.source as Compute) ? [value.source as Compute] : [],
+  )
+  const weight = (one: Compute): number => {
+    const own = closures.get(one)
+    return own === undefined ? 0 : own.outside.size * 1000 + own.operations
+  }
+  return direct.reduce((best, one) => (weight(one) > weight(best) ? one : best))
+}
+
+function closureOf(
+  compute: Compute,
+  profiles: ReadonlyMap<Compute, Profile>,
+  kernels: ReadonlySet<Compute>,
+  closures: ReadonlyMap<Source, Closure>,
+): Closure {
+  const outside = new Set<unknown>()
+  const written = new Set<Compute>()
+  let depth = 0
+  for (const value of compute.inputs) {
+    const operand = operandOf(value)
+    if (operand === undefined) continue
+    const closure = value.kind === 'array' ? closures.get(value.source) : undefined
+    const isKernel = closure === undefined || kernels.has(operand as Compute)
+    if (isKernel) {
+      outside.add(operand)
+      continue
+    }
+    written.add(operand as Compute)
+    for (const one of closure.written) written.add(one)
+    for (const one of closure.outside) outside.add(one)
+    depth = Math.max(depth, closure.depth + 1)
+  }
+  const costOf = (one: Compute): number => (profiles.get(one) as Profile).operations
+  let operations = costOf(compute)
+  for (const one of written) operations += costOf(one)
+  return { written, outside, operations, depth }
 }
 
 /** What a read of the value binds; undefined for constants that are written as numbers. */
