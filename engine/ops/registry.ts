@@ -6,6 +6,7 @@ import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
 import { decompositionOps } from './decompositions.ts'
 import type { OpDefinition } from './definition.ts'
+import { detectionOps } from './detection.ts'
 import { diagonalOps } from './diagonals.ts'
 import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
@@ -16,6 +17,7 @@ import { movementOps } from './movement.ts'
 import { nnOps } from './nn.ts'
 import { parsingOps } from './parsing.ts'
 import { randomOps } from './random.ts'
+import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
 import { resizeOps } from './resize.ts'
 import { scatterOps } from './scatter-ops.ts'
@@ -62,6 +64,8 @@ const families = [
   bitcastOps,
   resizeOps,
   colorOps,
+  detectionOps,
+  recurrentOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
