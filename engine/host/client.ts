@@ -51,9 +51,14 @@ interface Life {
   readonly loaded: Map<string, Promise<unknown>>
 }
 
+/** Effects remembered for each graph. */
+const maxEffects = 256
+
 class WorkerEngine implements Engine {
   readonly #options: EngineOptions
   readonly #graphs = new Map<string, Uint8Array>()
+  /** By graph, then by what is run: effects follow from the graph alone, and a thread hop costs more. */
+  readonly #effects = new Map<string, Map<string, Promise<RunEffects>>>()
   #life: Life | undefined
   #nextCall = 0
   #closed = false
@@ -180,6 +185,7 @@ class WorkerEngine implements Engine {
     try {
       const summary = await loading
       this.#graphs.set(id, bytes)
+      this.#effects.delete(id)
       return summary
     } catch (error) {
       // A graph that was there under the name before is there still.
@@ -191,12 +197,23 @@ class WorkerEngine implements Engine {
 
   async unload(id: string): Promise<void> {
     this.#graphs.delete(id)
+    this.#effects.delete(id)
     this.#life?.loaded.delete(id)
     await this.#call('unload', [id])
   }
 
   async effects(run: Parameters<Engine['effects']>[0]): Promise<RunEffects> {
-    return this.#call('effects', [run], [], await this.#withGraph(run.graph))
+    const key = JSON.stringify([run.feeds, run.fetches, run.targets, run.container])
+    const known = this.#effects.get(run.graph) ?? new Map<string, Promise<RunEffects>>()
+    const remembered = known.get(key)
+    if (remembered !== undefined) return remembered
+    const life = await this.#withGraph(run.graph)
+    const asked = this.#call<RunEffects>('effects', [run], [], life)
+    if (this.#graphs.has(run.graph)) this.#effects.set(run.graph, known)
+    known.set(key, asked)
+    if (known.size > maxEffects) known.delete(known.keys().next().value as string)
+    asked.catch(() => known.delete(key))
+    return asked
   }
 
   async run(request: RunRequest): Promise<RunReply> {

@@ -80,7 +80,12 @@ interface CachedPlan {
 interface LoadedGraph {
   readonly graph: Graph
   readonly summary: GraphSummary
+  /** By request; so that a run asked again and again is looked through once. */
+  readonly effects: Map<string, RunEffects>
 }
+
+/** Effects kept of one graph. */
+const maxEffects = 256
 
 interface Held {
   readonly value: HeldValue
@@ -147,7 +152,7 @@ export class EngineCore implements Engine, ExecutionHost {
     const graph = graphOf(decodeGraph(Uint8Array.from(graphDef)))
     const summary = summaryOf(graph)
     await this.unload(id)
-    this.#graphs.set(id, { graph, summary })
+    this.#graphs.set(id, { graph, summary, effects: new Map() })
     return summary
   }
 
@@ -171,15 +176,21 @@ export class EngineCore implements Engine, ExecutionHost {
       readonly feeds: readonly string[]
     },
   ): Promise<RunEffects> {
-    const { graph } = this.#graph(run.graph)
+    const { graph, effects } = this.#graph(run.graph)
+    const key = JSON.stringify([run.fetches, run.targets, run.feeds, run.container])
+    const known = effects.get(key)
+    if (known !== undefined) return known
     const feeds = new Set(run.feeds.map((name) => keyOf(tensorOf(graph, name, 'feed'))))
-    return effectsOf(
+    const found = effectsOf(
       graph,
       run.fetches.map((name) => tensorOf(graph, name, 'fetch')),
       targetsOf(graph, run.targets),
       feeds,
       run.container,
     )
+    if (effects.size >= maxEffects) effects.delete(effects.keys().next().value as string)
+    effects.set(key, found)
+    return found
   }
 
   run(request: RunRequest): Promise<RunReply> {

@@ -5,13 +5,8 @@ import type { DeviceFacts } from '../device/device.ts'
 import { type ScalarType, visit } from '../ir/index.ts'
 import type { Compute, HostStep, Source, TensorValue, Value } from '../ops/index.ts'
 import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
-import {
-  buildKernel,
-  type KernelOperand,
-  type PlannedKernel,
-  type Splats,
-  unfused,
-} from './kernel.ts'
+import { type Item, itemsOf } from './group.ts'
+import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './kernel.ts'
 import { isScalarType } from './lowering.ts'
 import type { Need } from './need.ts'
 import type {
@@ -47,10 +42,6 @@ export function planStage(
   return 'kind' in outcome ? planner.toNeed(trace, outcome) : planner.toEnd(outcome)
 }
 
-type Item =
-  | { readonly kind: 'kernel'; readonly id: number; readonly compute: Compute }
-  | { readonly kind: 'step'; readonly id: number; readonly step: HostStep }
-
 interface Segment {
   commands: SlotCommand[]
   slots: Map<SlotId, Slot>
@@ -63,6 +54,8 @@ class StagePlanner {
   readonly #segments = new Map<string, Segment>()
   readonly #kernels = new Map<string, PlannedKernel[]>()
   readonly #softPlaced: Stage['softPlaced'][number][] = []
+  /** Sources that become assigned values: kernels write them where they stay. */
+  readonly #fresh = new Set<Source>()
 
   constructor(placement: Placement, target: StageTarget) {
     this.#placement = placement
@@ -93,6 +86,9 @@ class StagePlanner {
   toEnd({ fetches, assigned, steps, checked }: Traced): Stage {
     const wanted = [...fetches, ...assigned.flatMap((state) => state.value ?? [])]
     const sources = wanted.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
+    for (const { value } of assigned) {
+      if (value?.kind === 'array' && value.source.kind === 'compute') this.#fresh.add(value.source)
+    }
     this.#plan([...sources, ...checked], steps, false)
     const assignments = assigned.flatMap(({ variable, value }) =>
       value === undefined ? [] : [{ variable, place: this.#assignedPlace(value) }],
@@ -124,15 +120,18 @@ class StagePlanner {
       for (const input of step.inputs) if (input.kind === 'array') kept.add(input.source)
     }
     const fused = this.#fuse(demanded.computes, kept)
-    const built = new Map(fused.kernels.map((compute) => [compute, buildKernel([compute], fused)]))
-    const items: Item[] = [
-      ...fused.kernels.map((compute): Item => ({ kind: 'kernel', id: compute.id, compute })),
-      ...demanded.steps.map((step): Item => ({ kind: 'step', id: step.id, step })),
-    ].sort((a, b) => a.id - b.id)
-    const lastUse = keep ? undefined : lastUses(items, built, new Set(sources))
+    const { fuse: join, devices } = this.#target
+    const items = itemsOf(
+      fused.kernels,
+      demanded.steps,
+      fused,
+      join,
+      devices[0].maxBuffersPerKernel,
+    )
+    const lastUse = keep ? undefined : lastUses(items, new Set(sources))
     for (const [place, item] of items.entries()) {
       if (item.kind === 'step') this.#emitStep(item.step)
-      else this.#emitKernel(item.compute, built.get(item.compute) as PlannedKernel)
+      else this.#emitKernel(item.computes[0], item.planned)
       for (const operand of lastUse?.get(place) ?? []) {
         for (const device of this.#placement.devices.keys()) this.#placement.free(device, operand)
       }
@@ -203,7 +202,12 @@ class StagePlanner {
     const device = this.#deviceFor(compute, planned)
     const inputs = planned.inputs.map((operand) => this.#toDevice(device, operand))
     const outputs = planned.outputs.map((output) =>
-      this.#placement.add(device, output, elementCountOf(output.shape), 'temporary'),
+      this.#placement.add(
+        device,
+        output,
+        elementCountOf(output.shape),
+        this.#fresh.has(output) ? { kind: 'fresh' } : 'temporary',
+      ),
     )
     let list = this.#kernels.get(device)
     if (list === undefined) {
@@ -307,6 +311,9 @@ class StagePlanner {
       this.#target.devices.find((facts) => facts.types.has(value.dtype as ScalarType))?.name
     if (device === undefined) throw new Error(`no device holds ${value.dtype}`)
     const from = this.#placement.slotOf(device, operand)
+    if (from?.origin.kind === 'fresh' && this.#fresh.delete(operand as Source)) {
+      return { kind: 'slot', slot: from, shape: value.shape }
+    }
     const slot: Slot = {
       id: this.#placement.reserve(),
       device,
@@ -359,14 +366,13 @@ function placeOnHost(value: TensorValue): Exclude<ResultPlace, { readonly kind: 
 /** Operands by the item after which nothing needs them. */
 function lastUses(
   items: readonly Item[],
-  built: ReadonlyMap<Compute, PlannedKernel>,
   kept: ReadonlySet<Source>,
 ): ReadonlyMap<number, readonly KernelOperand[]> {
   const last = new Map<KernelOperand, number>()
   for (const [place, item] of items.entries()) {
     const operands: readonly (KernelOperand | undefined)[] =
       item.kind === 'kernel'
-        ? [item.compute, ...(built.get(item.compute) as PlannedKernel).inputs]
+        ? [...item.computes, ...item.planned.inputs]
         : item.step.inputs.map((input) => (input.kind === 'array' ? input.source : undefined))
     for (const operand of operands) if (operand !== undefined) last.set(operand, place)
   }

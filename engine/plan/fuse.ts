@@ -212,9 +212,7 @@ function overLimits(
 }
 
 function isOver({ outside, operations, depth }: Closure, limits: FuseLimits): boolean {
-  return (
-    outside.size + 1 > limits.buffers || operations > limits.operations || depth > limits.depth
-  )
+  return outside.size + 1 > limits.buffers || operations > limits.operations || depth > limits.depth
 }
 
 /** Of the producers written directly into a compute, the one that brings most along. */

@@ -226,3 +226,47 @@ t.test('constants are folded while planning', async (t) => {
   t.equal(kernels, 0)
   t.same(values, [[6]])
 })
+
+t.test('an update of a variable and its slot is one kernel', async (t) => {
+  const session = await openTestSession(
+    graphDef([
+      variable('v', 'float32', [3]),
+      variable('slot', 'float32', [3]),
+      placeholder('gradient', 'float32'),
+      constant('half', f32([], [0.5])),
+      constant('start', f32([3], [1, 2, 3])),
+      node('init_v', 'Assign', ['v', 'start'], T),
+      node('init_slot', 'Assign', ['slot', 'start'], T),
+      node('decayed', 'Mul', ['slot', 'half'], T),
+      node('momentum', 'AddV2', ['decayed', 'gradient'], T),
+      node('keep', 'Assign', ['slot', 'momentum'], T),
+      node('step', 'Mul', ['momentum', 'half', '^keep'], T),
+      node('update', 'AssignSub', ['v', 'step'], T),
+    ]),
+  )
+  t.teardown(() => session.close())
+  await session.run([], {}, ['init_v', 'init_slot'])
+  const { report } = await session.run([], { gradient: f32([3], [0, 1, 2]) }, ['update'])
+  t.equal(report?.kernels, 1)
+  t.same(await session.values(['v', 'slot']), [
+    [0.75, 1, 1.25],
+    [0.5, 2, 3.5],
+  ])
+})
+
+t.test('kernels that a later one needs at other places are not joined with it', async (t) => {
+  const { values } = await bothWays(
+    t,
+    [
+      placeholder('x', 'float32'),
+      constant('axis', i32([1], [0])),
+      node('a', 'Exp', ['x'], T),
+      node('turned', 'ReverseV2', ['a', 'axis'], { ...T, Tidx: type('int32') }),
+      node('b', 'Log', ['turned'], T),
+    ],
+    ['a', 'b'],
+    { x: f32([2], [0, 1]) },
+  )
+  t.equal((values[1] as number[])[1], 0)
+  t.ok(Math.abs((values[1] as number[])[0] - 1) < 1e-6)
+})
