@@ -1,5 +1,5 @@
 // Indices on the host: whether they are within a dimension, and how TensorFlow shows those that are not.
-import type { Shape, Tensor } from '../../tensor/index.ts'
+import { Refusal, type Shape, type Tensor } from '../../tensor/index.ts'
 import { integersOf, invalid } from './shapes.ts'
 
 /** Position of a flat place in a shape as TensorFlow shows it: nothing for a scalar, else `[0,1]`. */
@@ -28,4 +28,17 @@ export function placesWithin(
   const bad = places.findIndex((place) => place < 0 || place >= size)
   if (bad >= 0) throw invalid('run/index', message(bad, places[bad]))
   return Int32Array.from(places)
+}
+
+/** Rows that the host makes a list of. */
+const maxRows = 2 ** 28
+
+/** The count as it is; refuses (`run/too-large`) more rows than the host makes a list of. */
+export function boundedRows(count: number): number {
+  if (count <= maxRows) return count
+  throw new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'run/too-large',
+    `A result of ${count} rows is asked for; at most ${maxRows} are made.`,
+  )
 }

@@ -16,11 +16,13 @@ import { lookupOps } from './lookup.ts'
 import { movementOps } from './movement.ts'
 import { nnOps } from './nn.ts'
 import { parsingOps } from './parsing.ts'
+import { partitionOps } from './partitions.ts'
 import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
 import { resizeOps } from './resize.ts'
 import { scatterOps } from './scatter-ops.ts'
+import { searchOps } from './searches.ts'
 import { segmentOps } from './segments.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
@@ -31,6 +33,7 @@ import { patternOps } from './string-patterns.ts'
 import { stringOps } from './strings.ts'
 import { temporaryOps } from './temporary.ts'
 import { trainingOps } from './training.ts'
+import { uniqueOps } from './uniques.ts'
 import { variableOps } from './variables.ts'
 
 const families = [
@@ -66,6 +69,9 @@ const families = [
   colorOps,
   detectionOps,
   recurrentOps,
+  uniqueOps,
+  partitionOps,
+  searchOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

@@ -19,6 +19,7 @@ import { type Expression, isFloat, type Scalar, type ScalarType, zeroOf } from '
 import type { Builder } from './builder.ts'
 import { isKernelType } from './common.ts'
 import type { Lowering } from './definition.ts'
+import { boundedRows } from './indices.ts'
 import { combineElement } from './scatter-host.ts'
 import type { TensorValue } from './value.ts'
 
@@ -116,7 +117,7 @@ const maxSparsity = 4
  * many they are. The table has no rows where it would be mostly padding.
  */
 function membersOf({ rows, places, segments }: Entries, repeats: boolean): readonly Tensor[] {
-  const counts = new Int32Array(segments)
+  const counts = new Int32Array(boundedRows(segments))
   for (const place of places) if (place >= 0) counts[place]++
   const most = counts.reduce((largest, count) => Math.max(largest, count), 1)
   const sizes = numericTensor('int32', [segments], new Uint8Array(counts.buffer))
