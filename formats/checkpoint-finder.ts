@@ -83,11 +83,6 @@ export async function findCheckpoint(files: FileSet, wanted?: string): Promise<F
   return onlyOne(shallowest, 'The files hold no checkpoint of TensorFlow.', all)
 }
 
-/** The prefix of the bundle that is meant, as {@link findCheckpoint} chooses. */
-export async function findPrefix(files: FileSet, wanted?: string): Promise<string> {
-  return (await findCheckpoint(files, wanted)).prefix
-}
-
 /** What a state file's path names: one of `found`, or a V1 checkpoint beside the bundles there. */
 function statedAs(
   files: FileSet,

@@ -1,6 +1,6 @@
 // NumPy's .npz: a zip archive of .npy files, named after their arrays.
 // Source: https://numpy.org/doc/stable/reference/generated/numpy.savez.html
-import { type ByteSource, Refusal, type TensorStream } from '../tensor/index.ts'
+import { type ByteSource, type FileSet, Refusal, type TensorStream } from '../tensor/index.ts'
 import { type ArchiveLimits, isMemberName } from './archive.ts'
 import { type NpyLimits, openNpy, writeNpy } from './npy.ts'
 import type { OutputBytes } from './safetensors-writer.ts'
@@ -25,7 +25,11 @@ export async function openNpz(
   tools: ArchiveTools,
   limits: ArchiveLimits & NpyLimits = {},
 ): Promise<Npz> {
-  const files = await openZip(source, tools, limits)
+  return tensorsOfNpz(await openZip(source, tools, limits), limits)
+}
+
+/** The arrays of an .npz file whose members are at hand. Refuses as {@link openNpz} does. */
+export async function tensorsOfNpz(files: FileSet, limits: NpyLimits = {}): Promise<Npz> {
   const tensors: TensorStream[] = []
   for (const member of files.names) {
     if (!member.endsWith(suffix) || member.length === suffix.length) {

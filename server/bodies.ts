@@ -26,9 +26,11 @@ export const tensorTypes = {
   protobuf: 'application/x-protobuf',
 } as const
 
-/** Media types of uploaded files, whose kind is seen from their first bytes. */
-export const fileTypes: readonly string[] = [
-  tensorTypes.safetensors,
+/** Media type of several arrays in NumPy's form. */
+export const npzType = 'application/x-npz'
+
+/** Media types of uploaded models: archives, whose kind is seen from their first bytes. */
+export const archiveTypes: readonly string[] = [
   'application/x-tar',
   'application/gzip',
   'application/x-gzip',
@@ -37,12 +39,18 @@ export const fileTypes: readonly string[] = [
   tensorTypes.raw,
 ]
 
+/** Media types of uploaded checkpoints. Archives are looked into; the others are what they say. */
+export const checkpointTypes: readonly string[] = [
+  tensorTypes.safetensors,
+  npzType,
+  ...archiveTypes,
+]
+
 const streamTypes = new Set([
   tensorTypes.npy,
   tensorTypes.raw,
   tensorTypes.protobuf,
-  'application/x-npz',
-  ...fileTypes,
+  ...checkpointTypes,
 ])
 
 /** Teaches the app the types, and to refuse what a route does not take (415, 400) before its handler. */

@@ -1,13 +1,15 @@
-// Checkpoints as files: taking in safetensors and archives of TensorFlow bundles, and giving a
-// checkpoint out as either. Files are streamed; what arrives waits in the spool, never in memory.
+// Checkpoints as files: taking in safetensors, npz and archives of TensorFlow's checkpoints, and giving
+// a checkpoint out as one. Files are streamed; what arrives waits in the spool, never in memory.
 import {
-  findPrefix,
   findSavedModel,
   type OutputBytes,
   openArchive,
-  openBundle,
+  openCheckpoint,
+  openNpz,
   openSafetensors,
+  tensorsOfNpz,
   writeBundle,
+  writeNpz,
   writeSafetensors,
   writeTar,
 } from '../formats/index.ts'
@@ -15,7 +17,7 @@ import type { CheckpointRecord, Json, StagedValue } from '../store/index.ts'
 import { type ByteSource, type FileSet, Refusal, type TensorStream } from '../tensor/index.ts'
 import { everyEntry, unknownCheckpoint } from './checkpoints.ts'
 import type { Context } from './context.ts'
-import { archiveTools, checksumTools } from './format-tools.ts'
+import { archiveTools, checksumTools, zipTools } from './format-tools.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
 import type { SpoolFolder } from './spool.ts'
@@ -31,12 +33,19 @@ interface UploadRequest {
   readonly idempotencyKey?: string | undefined
 }
 
+/** What a file is said to be; `any`: its first bytes say. */
+export type UploadForm = 'safetensors' | 'npz' | 'any'
+
 /** Forms that a checkpoint can be given out in. */
-type DownloadFormat = 'safetensors' | 'tensorflow'
+export type DownloadFormat = 'safetensors' | 'tensorflow' | 'npz'
 
 export interface CheckpointFiles {
-  /** Takes in a file; which kind it is, its first bytes say. All of it becomes a checkpoint, or nothing. */
-  upload(request: UploadRequest, body: AsyncIterable<Uint8Array>): Promise<CheckpointRecord>
+  /** Takes in a file of the form. All of it becomes a checkpoint, or nothing. */
+  upload(
+    request: UploadRequest,
+    form: UploadForm,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<CheckpointRecord>
   download(checkpoint: CheckpointRecord, format: DownloadFormat): Promise<OutputBytes>
 }
 
@@ -44,13 +53,13 @@ export interface CheckpointFiles {
 export function createCheckpointFiles(context: Context): CheckpointFiles {
   const stored = createStoredValues(context)
   return {
-    async upload(request, body) {
+    async upload(request, form, body) {
       checkContainerName(request.container, context.limits)
       for (const label of request.labels) checkLabel(label, context.limits)
       const folder = context.spool.folder(context.limits.uploadBytes)
       try {
         const file = await folder.keep(body)
-        const tensors = await tensorsOf(context, file, folder, request.prefix)
+        const tensors = await tensorsOf(context, file, form, folder, request.prefix)
         return await importTensors(context, request, tensors)
       } finally {
         await folder.discard()
@@ -61,28 +70,42 @@ export function createCheckpointFiles(context: Context): CheckpointFiles {
       for await (const { name, value } of everyEntry(context, checkpoint.id)) {
         tensors.push(stored.stream(name, value))
       }
-      if (format === 'safetensors') return writeSafetensors(tensors, metadataOf(checkpoint))
-      const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
-      return writeTar(await writeBundle(prefix, tensors, checksumTools))
+      switch (format) {
+        case 'safetensors':
+          return writeSafetensors(tensors, metadataOf(checkpoint))
+        case 'npz':
+          return writeNpz(tensors, zipTools)
+        case 'tensorflow': {
+          const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
+          return writeTar(await writeBundle(prefix, tensors, checksumTools))
+        }
+        default:
+          throw new Error(`unknown format ${format satisfies never}`)
+      }
     },
   }
 }
 
-/** The tensors of an uploaded file: safetensors, or an archive that holds a bundle. */
+/** The tensors of an uploaded file: safetensors, npz, or an archive that holds a checkpoint. */
 async function tensorsOf(
   context: Context,
   file: ByteSource,
+  form: UploadForm,
   folder: SpoolFolder,
   prefix: string | undefined,
 ): Promise<readonly TensorStream[]> {
   if (file.byteLength === 0) {
     throw new Refusal('INVALID_ARGUMENT', 'checkpoint/unknown-kind', 'The uploaded file is empty.')
   }
-  if (await looksLikeSafetensors(file)) return (await openSafetensors(file)).tensors
+  if (form === 'safetensors') return (await openSafetensors(file)).tensors
   const { archiveMembers, unpackedBytes } = context.limits
   const limits = { maxMembers: archiveMembers, maxUnpackedBytes: unpackedBytes }
-  const files = await openArchive(file, archiveTools(folder), limits)
-  return tensorsOfFiles(context, files, prefix)
+  const tools = archiveTools(folder)
+  if (form === 'npz') return (await openNpz(file, tools, limits)).tensors
+  if (await looksLikeSafetensors(file)) return (await openSafetensors(file)).tensors
+  const files = await openArchive(file, tools, limits)
+  const isNpz = files.names.length > 0 && files.names.every((name) => name.endsWith('.npy'))
+  return isNpz ? (await tensorsOfNpz(files)).tensors : tensorsOfFiles(context, files, prefix)
 }
 
 async function tensorsOfFiles(
@@ -91,10 +114,9 @@ async function tensorsOfFiles(
   prefix: string | undefined,
 ): Promise<readonly TensorStream[]> {
   const model = prefix === undefined ? findSavedModel(files) : undefined
-  const found =
-    model === undefined ? await findPrefix(files, prefix) : `${model}variables/variables`
+  const wanted = model === undefined ? prefix : `${model}variables/variables`
   const limits = { maxEntries: context.limits.checkpointTensors }
-  return (await openBundle(files, found, checksumTools, limits)).tensors
+  return (await openCheckpoint(files, wanted, checksumTools, limits)).tensors
 }
 
 /** A header length that leaves room for it, and an opening brace where the header begins. */

@@ -8,10 +8,15 @@ import type { SpoolFolder } from './spool.ts'
 /** CRC-32C, as checkpoints use it. */
 export const checksumTools: ChecksumTools = { crc32c: (bytes, initial) => crc32c(bytes, initial) }
 
+/** CRC-32, as zip archives use it. */
+export const zipTools: Pick<ArchiveTools, 'crc32'> = {
+  crc32: (bytes, initial) => crc32(bytes, initial),
+}
+
 /** What an archive reader needs; what it unpacks goes into `folder`. */
 export function archiveTools(folder: SpoolFolder): ArchiveTools {
   return {
-    crc32: (bytes, initial) => crc32(bytes, initial),
+    ...zipTools,
     inflate,
     spool: (chunks) => folder.keep(chunks),
   }

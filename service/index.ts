@@ -9,6 +9,7 @@ export type {
   ValueRecord,
   VariableRecord,
 } from '../store/index.ts'
+export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
 export { contentOfTensor } from './initial-values.ts'

@@ -2,7 +2,7 @@
 // what of it is kept. It reads files; it commits nothing and runs nothing.
 import {
   type MetaGraph,
-  openBundle,
+  openCheckpoint,
   readSavedModel,
   type SavedModelContents,
   selectMetaGraph,
@@ -67,17 +67,10 @@ async function variablesOf(
       `The model restores ${wanted.length} variables, and has no variables/variables.index.`,
     )
   }
-  if (contents.variables.format === 'v1') {
-    throw new Refusal(
-      'UNIMPLEMENTED',
-      'saved-model/v1-variables',
-      "The model's variables are in TensorFlow's first checkpoint format, which is not read yet.",
-      { fix: 'Save the model again with a TensorFlow of 1.0 or later.' },
-    )
-  }
   const limits = { maxEntries: context.limits.checkpointTensors }
-  const bundle = await openBundle(files, contents.variables.prefix, checksumTools, limits)
-  const byKey = new Map(bundle.tensors.map((tensor) => [tensor.name, tensor]))
+  const { prefix } = contents.variables
+  const checkpoint = await openCheckpoint(files, prefix, checksumTools, limits)
+  const byKey = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]))
   const trainable = trainableNames(metaGraph)
   const variables = new Map<string, ModelVariable>()
   for (const { checkpointKey, variable: name, sliceSpec } of wanted) {

@@ -3,8 +3,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { Checkpoint, FileBody } from '../../openapi/index.ts'
-import type { Service } from '../../service/index.ts'
-import { fileTypes, streamOf, tensorTypes } from '../bodies.ts'
+import type { DownloadFormat, Service, UploadForm } from '../../service/index.ts'
+import { checkpointTypes, essenceOf, npzType, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { cut, sendBytes } from '../streams.ts'
 import { sendValue } from '../tensor-replies.ts'
@@ -24,10 +24,19 @@ import {
 } from './schemas.ts'
 
 const tags = ['checkpoints']
-const fileOfFormat = {
+const fileOfFormat: Readonly<Record<DownloadFormat, { type: string; extension: string }>> = {
   safetensors: { type: tensorTypes.safetensors, extension: 'safetensors' },
   tensorflow: { type: 'application/x-tar', extension: 'tar' },
-} as const
+  npz: { type: npzType, extension: 'npz' },
+}
+const downloadTypes = Object.values(fileOfFormat).map(({ type }) => type)
+
+/** What a content type says of the file: archives and plain bytes are looked into. */
+function formOf(contentType: string | undefined): UploadForm {
+  const type = essenceOf(contentType)
+  if (type === tensorTypes.safetensors) return 'safetensors'
+  return type === npzType ? 'npz' : 'any'
+}
 
 type App = ReturnType<typeof typedApp>
 function typedApp(instance: FastifyInstance) {
@@ -47,13 +56,13 @@ function uploadRoute(app: App, service: Service): void {
     '/v1/checkpoints::upload',
     {
       bodyLimit: service.limits.uploadBytes,
-      config: { consumes: fileTypes, streamBytes: service.limits.uploadBytes },
+      config: { consumes: checkpointTypes, streamBytes: service.limits.uploadBytes },
       schema: {
         tags,
         summary:
-          'Take in safetensors, or a tar, tar.gz or zip of a TensorFlow bundle or SavedModel',
+          'Take in safetensors, npz, or a tar, tar.gz or zip of a TensorFlow checkpoint or SavedModel',
         operationId: 'uploadCheckpoint',
-        consumes: [...fileTypes],
+        consumes: [...checkpointTypes],
         querystring: Type.Object({
           ...containerQuery,
           step: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -80,6 +89,7 @@ function uploadRoute(app: App, service: Service): void {
           prefix: query.prefix,
           idempotencyKey: headers['idempotency-key'],
         },
+        formOf(request.raw.headers['content-type']),
         streamOf(request),
       )
       reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
@@ -94,24 +104,23 @@ function downloadRoute(app: App, service: Service): void {
     {
       schema: {
         tags,
-        summary: 'The checkpoint as a file: safetensors, or a tar of a TensorFlow bundle',
+        summary: 'The checkpoint as a file: safetensors, npz, or a tar of a TensorFlow bundle',
         operationId: 'downloadCheckpoint',
         params: Type.Object({ id: Type.String() }),
         querystring: Type.Object({
           ...containerQuery,
           format: Type.Optional(
-            Type.Union([Type.Literal('safetensors'), Type.Literal('tensorflow')], {
-              description: 'safetensors unless given.',
-            }),
+            Type.Union(
+              [Type.Literal('safetensors'), Type.Literal('tensorflow'), Type.Literal('npz')],
+              {
+                description: 'safetensors unless given.',
+              },
+            ),
           ),
         }),
         response: {
-          [status.ok]: bytesReply('The file', tensorTypes.safetensors, 'application/x-tar'),
-          [status.partialContent]: bytesReply(
-            'A range of it',
-            tensorTypes.safetensors,
-            'application/x-tar',
-          ),
+          [status.ok]: bytesReply('The file', ...downloadTypes),
+          [status.partialContent]: bytesReply('A range of it', ...downloadTypes),
           ...refusals('INVALID_ARGUMENT', unfit, 'NOT_FOUND', badRange),
         },
       },

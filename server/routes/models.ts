@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { FileBody, ModelVersion } from '../../openapi/index.ts'
 import type { ModelStatus, Service } from '../../service/index.ts'
-import { fileTypes, streamOf } from '../bodies.ts'
+import { archiveTypes, streamOf } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { emptyReply, full, refusals, timeText, tooLarge, unfit, wrongType } from './schemas.ts'
 
@@ -37,12 +37,12 @@ export function modelRoutes(instance: FastifyInstance, service: Service): void {
     url,
     {
       bodyLimit: service.limits.uploadBytes,
-      config: { consumes: fileTypes, streamBytes: service.limits.uploadBytes },
+      config: { consumes: archiveTypes, streamBytes: service.limits.uploadBytes },
       schema: {
         tags,
         summary: 'Take in a tar, tar.gz or zip of a SavedModel',
         operationId: 'uploadModel',
-        consumes: [...fileTypes],
+        consumes: [...archiveTypes],
         body: FileBody,
         params: versionParams,
         response: {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import {
   checkpointKeysByName,
-  findPrefix,
+  findCheckpoint,
   openBundle,
   readObjectGraph,
   writeBundle,
@@ -19,6 +19,11 @@ import {
   sha256OfChunks,
   tools,
 } from '../helper/tools.ts'
+
+/** The prefix of the checkpoint that is meant. */
+async function findPrefix(...given: Parameters<typeof findCheckpoint>): Promise<string> {
+  return (await findCheckpoint(...given)).prefix
+}
 
 interface Expected {
   readonly prefix?: string

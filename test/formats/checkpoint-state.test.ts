@@ -1,12 +1,12 @@
 import t from 'tap'
-import {
-  findCheckpoint,
-  findPrefix,
-  formatCheckpointState,
-  parseCheckpointState,
-} from '../../formats/index.ts'
+import { findCheckpoint, formatCheckpointState, parseCheckpointState } from '../../formats/index.ts'
 import { fileSetOf, refusalOf } from '../helper/tools.ts'
 import { fileOf, floats } from './v1-parts.ts'
+
+/** The prefix of the checkpoint that is meant. */
+async function findPrefix(...given: Parameters<typeof findCheckpoint>): Promise<string> {
+  return (await findCheckpoint(...given)).prefix
+}
 
 const empty = new Uint8Array()
 const text = (value: string) => new TextEncoder().encode(value)

@@ -17,6 +17,7 @@ import {
 import { checksumTools } from '../../service/format-tools.ts'
 import { contentOfTensor } from '../../service/index.ts'
 import { numericTensor } from '../../tensor/index.ts'
+import { sharedFolder } from '../helper/shared.ts'
 import { floats, startServer } from './helper.ts'
 
 const golden = join(import.meta.dirname, '../golden/checkpoints')
@@ -255,6 +256,43 @@ t.test('checkpoints over HTTP', async (t) => {
       [6],
     ])
     t.same(await spooled(), [])
+  })
+
+  t.test('npz goes in by its type and as a plain zip, and comes out', async (t) => {
+    await make('npz/w', [3, 4], 'npz')
+    const { id } = (await call('POST /v1/checkpoints?container=npz')).json
+    const file = await call(`GET /v1/checkpoints/${id}:download?format=npz`)
+    t.equal(file.headers.get('content-type'), 'application/x-npz')
+    for (const type of ['application/x-npz', 'application/zip', 'application/octet-stream']) {
+      const headers = { 'content-type': type }
+      const uploaded = await call('POST /v1/checkpoints:upload', { body: file.bytes, headers })
+      t.equal(uploaded.status, 201, type)
+      const tensor = await call(`GET /v1/checkpoints/${uploaded.json.id}/tensors/npz/w`)
+      t.same(tensor.json.value, [3, 4])
+    }
+    const headers = { 'content-type': 'application/x-npz' }
+    const refused = await call('POST /v1/checkpoints:upload', { body: 'no zip file', headers })
+    t.equal(refused.status, 422)
+    t.equal(refused.json.reason, 'archive/truncated')
+  })
+
+  t.test('a body that is called safetensors is refused as safetensors', async (t) => {
+    const headers = { 'content-type': 'application/x-safetensors' }
+    const upload = (body: Uint8Array | string) =>
+      call('POST /v1/checkpoints:upload', { body, headers })
+    t.equal((await upload('short')).json.reason, 'safetensors/bad-length')
+    const tar = await tarOf(join(golden, 'adam_slots'))
+    const refused = await upload(tar)
+    t.equal(refused.status, 422)
+    t.match(refused.json.reason, /^safetensors\//)
+  })
+
+  t.test("a checkpoint of TensorFlow's first format comes in", async (t) => {
+    const shared = sharedFolder(t)
+    if (shared === undefined) return
+    const body = await tarOf(join(shared, 'conformance/checkpoints/v1_format'))
+    const uploaded = await call('POST /v1/checkpoints:upload', { body, headers: tarType })
+    t.equal(uploaded.status, 201, uploaded.text)
   })
 
   t.test('a damaged upload is refused, named, and imports nothing', async (t) => {
