@@ -14,6 +14,7 @@ import {
 import { type Expression, isFloat, isUnsigned, type ScalarType } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
 import { elementwise, scalarType } from './common.ts'
+import { complexComparison, complexElementwise, isComplex } from './complex-ops.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { broadcastPositions, broadcastShape, invalid } from './shapes.ts'
 import type { BodyScope, ComputeCheck, TensorValue } from './value.ts'
@@ -45,6 +46,7 @@ function unary(
     infer: (shapes) => shapes,
     lower: (at) => {
       const x = at.input(input)
+      if (isComplex(x.dtype)) return [complexElementwise(at, [x])]
       const dtype = scalarType(x.dtype)
       return [elementwise(at, [x], dtype, (b, [operand]) => body(b, operand, dtype))]
     },
@@ -76,6 +78,7 @@ function binary(name: string, body: Two): OpDefinition {
     attributes: ['T: type'],
     lower: (at) => {
       const operands = [at.input('x'), at.input('y')]
+      if (isComplex(operands[0].dtype)) return [complexElementwise(at, operands)]
       const dtype = scalarType(operands[0].dtype)
       return [elementwise(at, operands, dtype, (b, [x, y]) => body(b, x, y, dtype))]
     },
@@ -91,6 +94,7 @@ function division(name: string, body: Two): OpDefinition {
     attributes: ['T: type'],
     lower: (at) => {
       const [x, y] = [at.input('x'), at.input('y')]
+      if (isComplex(x.dtype)) return [complexElementwise(at, [x, y])]
       const dtype = scalarType(x.dtype)
       const plain = elementwise(at, [x, y], dtype, (b, [p, q]) => body(b, p, q, dtype))
       if (isFloat(dtype) || plain.shape.includes(0)) return [plain]
@@ -137,6 +141,7 @@ function comparison(name: string, rowName: string): OpDefinition {
     lower: (at) => {
       const operands = [at.input('x'), at.input('y')]
       if (operands[0].dtype === 'string') return [compareStrings(at, name === 'Equal')]
+      if (isComplex(operands[0].dtype)) return [complexComparison(at, operands)]
       return [elementwise(at, operands, 'bool', (b, [x, y]) => b.both(rowName, x, y))]
     },
   })
@@ -162,6 +167,7 @@ function gradient(name: string, inputs: readonly [string, string], body: Two): O
     attributes: ['T: type'],
     lower: (at) => {
       const operands = inputs.map((input) => at.input(input))
+      if (isComplex(operands[0].dtype)) return [complexElementwise(at, operands)]
       const dtype = scalarType(operands[0].dtype)
       return [elementwise(at, operands, dtype, (b, [x, y]) => body(b, x, y, dtype))]
     },
@@ -364,6 +370,7 @@ const add = defineOp({
   lower: (at) => {
     const operands = [at.input('x'), at.input('y')]
     if (operands[0].dtype === 'string') return [joinStrings(at)]
+    if (isComplex(operands[0].dtype)) return [complexElementwise(at, operands)]
     const dtype = scalarType(operands[0].dtype)
     return [elementwise(at, operands, dtype, (b, [x, y]) => b.add(x, y))]
   },
@@ -437,6 +444,7 @@ const pow = defineOp({
   attributes: ['T: type'],
   lower: (at) => {
     const [x, y] = [at.input('x'), at.input('y')]
+    if (isComplex(x.dtype)) return [complexElementwise(at, [x, y])]
     const dtype = scalarType(x.dtype)
     const shape = broadcastShape(x.shape, y.shape)
     const body = ({ b, axes, read }: BodyScope): Expression =>

@@ -2,6 +2,7 @@
 import { arrayOps } from './array.ts'
 import { bitcastOps } from './bitcast.ts'
 import { colorOps } from './colors.ts'
+import { complexOps } from './complex-ops.ts'
 import { controlOps } from './control.ts'
 import { coreOps } from './core.ts'
 import { decompositionOps } from './decompositions.ts'
@@ -10,6 +11,7 @@ import { detectionOps } from './detection.ts'
 import { diagonalOps } from './diagonals.ts'
 import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
+import { fourierOps } from './fourier.ts'
 import { linalgOps } from './linalg.ts'
 import { listOps } from './lists.ts'
 import { lookupOps } from './lookup.ts'
@@ -72,6 +74,8 @@ const families = [
   uniqueOps,
   partitionOps,
   searchOps,
+  complexOps,
+  fourierOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
