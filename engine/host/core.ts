@@ -156,11 +156,15 @@ export class EngineCore implements Engine, ExecutionHost {
     return summary
   }
 
-  async unload(id: string): Promise<void> {
-    this.#graphs.delete(id)
-    for (const [key, plan] of this.#plans) {
-      if (plan.graph === id) this.#plans.delete(key)
-    }
+  unload(id: string): Promise<void> {
+    return this.#turns.take(async () => {
+      if (!this.#graphs.delete(id)) return
+      for (const [key, plan] of this.#plans) {
+        if (plan.graph === id) this.#plans.delete(key)
+      }
+      this.#state.dropGraph(id)
+      for (const residency of this.#residencies.values()) residency.dropConstants()
+    })
   }
 
   #graph(id: string): LoadedGraph {
@@ -283,9 +287,11 @@ export class EngineCore implements Engine, ExecutionHost {
       return known
     }
     const root = await planning(() => {
+      const target = this.#target(request.device)
       const trace = new Trace(
         {
           graph,
+          types: target.devices[0].types,
           stateScope: `${request.container}\u0000${request.graph}`,
           fetches: request.fetches.map((name) => tensorOf(graph, name, 'fetch')),
           targets: targetsOf(graph, request.targets),
@@ -300,7 +306,7 @@ export class EngineCore implements Engine, ExecutionHost {
         },
         this.#tools,
       )
-      return planStage(trace, trace.advance(), new Placement(), this.#target(request.device))
+      return planStage(trace, trace.advance(), new Placement(), target)
     })
     const plan = { graph: request.graph, root, stages: 1 }
     this.#plans.set(key, plan)
@@ -353,22 +359,28 @@ export class EngineCore implements Engine, ExecutionHost {
     })
   }
 
-  async adopt(handle: Handle, value: ValueKey): Promise<void> {
-    const held = this.#handles.get(handle)
-    if (held === undefined) throw this.#noHandle(handle)
-    this.#handles.delete(handle)
-    if (held.value.kind !== 'buffer') return
-    const residency = this.residency(held.value.device)
-    if (residency.isLive(held.value.buffer)) residency.keep(value, held.value.buffer)
+  adopt(handle: Handle, value: ValueKey): Promise<void> {
+    // In turn: a run that was asked before may still read the value by its handle.
+    return this.#turns.take(async () => {
+      const held = this.#take(handle)
+      if (held.value.kind !== 'buffer') return
+      const residency = this.residency(held.value.device)
+      if (residency.isLive(held.value.buffer)) residency.keep(value, held.value.buffer)
+    })
   }
 
-  async release(handle: Handle): Promise<void> {
+  release(handle: Handle): Promise<void> {
+    return this.#turns.take(async () => {
+      const { value } = this.#take(handle)
+      if (value.kind === 'buffer') this.residency(value.device).giveBack(value.buffer)
+    })
+  }
+
+  #take(handle: Handle): Held {
     const held = this.#handles.get(handle)
     if (held === undefined) throw this.#noHandle(handle)
     this.#handles.delete(handle)
-    if (held.value.kind === 'buffer') {
-      this.residency(held.value.device).giveBack(held.value.buffer)
-    }
+    return held
   }
 
   #noHandle(handle: Handle): Refusal {
@@ -391,7 +403,7 @@ export class EngineCore implements Engine, ExecutionHost {
         residency.keep(value, buffer)
         await residency.submit(
           [{ kind: 'write', buffer: buffer.buffer, offset: 0, bytes: tensor.bytes }],
-          new Set(values.map((one) => one.value)),
+          values.flatMap((one) => residency.value(one.value) ?? []),
         )
       }
     })
@@ -401,7 +413,7 @@ export class EngineCore implements Engine, ExecutionHost {
     return this.#turns.take(async () => {
       const residency = this.residency(device)
       residency.evict(values)
-      await residency.submit([], new Set())
+      await residency.submit([], [])
     })
   }
 

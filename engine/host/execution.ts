@@ -71,7 +71,6 @@ export class Execution {
   readonly #fresh: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
   /** Buffers that go back when the run ends. */
   readonly #borrowed: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
-  readonly #inUse: ReadonlySet<ValueKey>
 
   constructor(
     host: ExecutionHost,
@@ -83,9 +82,6 @@ export class Execution {
     this.#feeds = feeds
     this.#bindings = bindings
     this.#state = state
-    this.#inUse = new Set(
-      [...bindings.values()].flatMap((binding) => ('value' in binding ? [binding.value] : [])),
-    )
   }
 
   /** Runs one stage's instructions. */
@@ -129,7 +125,7 @@ export class Execution {
       if (command.kind === 'dispatch') this.counts.dispatches++
       if (command.kind === 'read') reads.push(command.source)
     }
-    const submitted = await residency.submit(commands, this.#inUse)
+    const submitted = await residency.submit(commands, this.#buffers.values())
     if (submitted.failure !== undefined) {
       throw await this.#refusalOf(submitted.failure, commands, offset, instruction, stage)
     }
@@ -356,7 +352,7 @@ export class Execution {
       return { kind: 'read', buffer: command.buffers[place], offset: 0, elementCount }
     })
     const before = commands.slice(0, failure.command).filter((one) => one.kind !== 'read')
-    const again = await residency.submit([...before, ...reads], this.#inUse)
+    const again = await residency.submit([...before, ...reads], this.#buffers.values())
     const tensors = inputs.map(({ dtype, shape }, place) =>
       numericTensor(dtype as NumericTensor['dtype'], [elementCountOf(shape)], again.reads[place]),
     )

@@ -111,6 +111,13 @@ export class Residency {
     return buffer
   }
 
+  /** Constants belong to graphs, and are uploaded again where a plan still has them. */
+  dropConstants(): void {
+    for (const { buffer } of this.#constants.values())
+      this.#pending.push({ kind: 'release', buffer })
+    this.#constants.clear()
+  }
+
   /** A constant's buffer; `fill` is set where it has still to be written. */
   constant(tensor: NumericTensor): { readonly buffer: DeviceBuffer; readonly fill: boolean } {
     const known = this.#constants.get(tensor)
@@ -165,9 +172,9 @@ export class Residency {
 
   /**
    * Runs commands after what has been made and given back meanwhile. Where memory is short it gives up
-   * what is not in use (`inUse`: values that are) and tries once more.
+   * whatever neither the commands nor `inUse` name, and tries once more.
    */
-  async submit(commands: readonly Command[], inUse: ReadonlySet<ValueKey>): Promise<Submitted> {
+  async submit(commands: readonly Command[], inUse: Iterable<DeviceBuffer>): Promise<Submitted> {
     const prelude = this.#pending
     this.#pending = []
     const place = prelude.length
@@ -176,7 +183,8 @@ export class Residency {
     } catch (error) {
       if (!(error instanceof Refusal) || error.reason !== 'device/out-of-memory') throw error
       const used = new Set(commands.flatMap(buffersOf))
-      const released = this.#shrink(inUse, used, new Set(prelude.flatMap(madeBy)))
+      for (const { buffer } of inUse) used.add(buffer)
+      const released = this.#shrink(used, new Set(prelude.flatMap(madeBy)))
       if (released.length === 0) {
         this.#undo(prelude)
         throw error
@@ -213,22 +221,27 @@ export class Residency {
     return this.#unmade.has(buffer.buffer)
   }
 
-  #shrink(
-    inUse: ReadonlySet<ValueKey>,
-    used: ReadonlySet<BufferId>,
-    pending: ReadonlySet<BufferId>,
-  ): Command[] {
+  /** Gives up what is not used: spare buffers, constants, temporaries, and values not read lately. */
+  #shrink(used: ReadonlySet<BufferId>, pending: ReadonlySet<BufferId>): Command[] {
     const released: Command[] = []
     const drop = ({ buffer }: DeviceBuffer): boolean => {
       if (used.has(buffer) || pending.has(buffer)) return false
       released.push({ kind: 'release', buffer })
       return true
     }
-    for (const list of this.#spare.values()) for (const buffer of list) drop(buffer)
-    this.#spare.clear()
-    this.#spareElements = 0
-    for (const [key, buffer] of this.#values) {
-      if (!inUse.has(key) && drop(buffer)) this.#values.delete(key)
+    for (const [key, list] of this.#spare) {
+      this.#spare.set(
+        key,
+        list.filter((buffer) => !drop(buffer)),
+      )
+    }
+    this.#spareElements = [...this.#spare.values()]
+      .flat()
+      .reduce((sum, { elementCount }) => sum + elementCount, 0)
+    for (const held of [this.#constants, this.#temporaries, this.#values]) {
+      for (const [key, buffer] of held as Map<unknown, DeviceBuffer>) {
+        if (drop(buffer)) (held as Map<unknown, DeviceBuffer>).delete(key)
+      }
     }
     return released
   }
@@ -238,7 +251,7 @@ export class Residency {
     const { dtype, elementCount } = buffer
     const { reads } = await this.submit(
       [{ kind: 'read', buffer: buffer.buffer, offset: 0, elementCount }],
-      new Set(),
+      [],
     )
     return numericTensor(dtype, shape, reads[0])
   }

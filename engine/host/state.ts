@@ -2,7 +2,7 @@
 // through an overlay that counts only where the run succeeds.
 import type { StepState } from '../ops/index.ts'
 
-/** State of an engine. Keys begin with their container. */
+/** State of an engine. Keys are container, graph (empty where shared by name) and more, apart by NUL. */
 export class EngineState {
   readonly #values = new Map<string, unknown>()
   readonly #randomSeed: () => bigint
@@ -13,6 +13,13 @@ export class EngineState {
 
   overlay(): StateOverlay {
     return new StateOverlay(this.#values, this.#randomSeed)
+  }
+
+  /** Drops the state of a graph's own nodes, in every container. */
+  dropGraph(id: string): void {
+    for (const key of [...this.#values.keys()]) {
+      if (key.split('\u0000', 2)[1] === id) this.#values.delete(key)
+    }
   }
 
   /** Drops the state whose keys begin with `prefix`. */

@@ -13,7 +13,7 @@ import {
 } from '../../tensor/index.ts'
 import type { Expression } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
-import { isKernelType, scalarType } from './common.ts'
+import { isKernelType, narrowIndices, scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { gathered } from './host-movement.ts'
 import { moved } from './movement.ts'
@@ -294,18 +294,19 @@ export function indexCheck(
   index: Expression,
   size: number,
   placeOf: (position: readonly number[]) => readonly number[],
-  name = 'indices',
+  options: { readonly name?: string; readonly narrowed?: boolean } = {},
 ): ComputeCheck {
+  const { name = 'indices', narrowed = false } = options
   return {
     ok: b.and(b.greaterEqual(index, 0), b.less(index, size)),
-    shown: index,
+    ...(narrowed ? {} : { shown: index }),
     message: (position, shown) => {
       const place = placeOf(position)
       const shownPlace = place.length === 0 ? '' : `[${place.join(',')}]`
       return {
         code: 'INVALID_ARGUMENT',
         reason: 'run/index',
-        message: `${name}${shownPlace} = ${shown} is not in [0, ${size})`,
+        message: `${name}${shownPlace}${shown === '' ? '' : ` = ${shown}`} is not in [0, ${size})`,
       }
     },
   }
@@ -315,10 +316,11 @@ export function indexCheck(
 export function gatherSlices(
   at: Lowering,
   params: TensorValue,
-  indices: TensorValue,
+  given: TensorValue,
   axis: number,
   batch: number,
 ): TensorValue {
+  const indices = isKernelType(params.dtype) ? narrowIndices(at, given, params.shape[axis]) : given
   const picked = indices.shape.slice(batch)
   const shape = [...params.shape.slice(0, axis), ...picked, ...params.shape.slice(axis + 1)]
   const size = params.shape[axis]
@@ -339,10 +341,13 @@ export function gatherSlices(
       return read(0, [...axes.slice(0, axis), index, ...axes.slice(axis + picked.length)])
     },
     checks: ({ b, axes, read }) => [
-      indexCheck(b, read(1, indexAxes(axes)), size, (position) => [
-        ...position.slice(0, batch),
-        ...position.slice(axis, axis + picked.length),
-      ]),
+      indexCheck(
+        b,
+        read(1, indexAxes(axes)),
+        size,
+        (position) => [...position.slice(0, batch), ...position.slice(axis, axis + picked.length)],
+        { narrowed: indices !== given },
+      ),
     ],
   })
 }
@@ -441,7 +446,8 @@ const resourceGather = defineOp({
 })
 
 /** Picks the slices that index vectors (the last axis of `indices`) name. */
-export function gatherNd(at: Lowering, params: TensorValue, indices: TensorValue): TensorValue {
+export function gatherNd(at: Lowering, params: TensorValue, given: TensorValue): TensorValue {
+  const indices = narrowIndices(at, given, 2 ** 31 - 1)
   const depth = indices.shape[indices.shape.length - 1] ?? 0
   const outer = indices.shape.slice(0, -1)
   if (depth > params.shape.length) {
@@ -494,8 +500,8 @@ const oneHot = defineOp({
   outputs: ['output: T'],
   attributes: ['axis: int = -1', 'T: type', 'TI: {uint8, int8, int32, int64} = int64'],
   lower: (at) => {
-    const indices = at.input('indices')
     const depth = integerOf(at.contentOf(at.input('depth')), 'depth')
+    const indices = narrowIndices(at, at.input('indices'), Math.max(depth, 0))
     if (depth < 0) throw invalid('shape/invalid', `depth must be non-negative, got: ${depth}`)
     const on = at.input('on_value')
     const rank = indices.shape.length

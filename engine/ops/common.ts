@@ -36,3 +36,16 @@ export function elementwise(
       ),
   })
 }
+
+/**
+ * Indices into a dimension of `size`, in a type that the preferred device has. Narrowed ones keep
+ * whether they are in bounds, but not by how much they are out.
+ */
+export function narrowIndices(at: Lowering, indices: TensorValue, size: number): TensorValue {
+  if (!at.lacks(indices.dtype)) return indices
+  const dtype = scalarType(indices.dtype)
+  return elementwise(at, [indices], 'int32', (b, [index]) => {
+    const high = b.min(index, b.number(dtype, size))
+    return b.cast(dtype.startsWith('uint') ? high : b.max(high, b.number(dtype, -1)), 'int32')
+  })
+}

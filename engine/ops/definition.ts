@@ -95,6 +95,8 @@ export interface Lowering {
   contentOf(value: TensorValue): Tensor
   /** Whether the content is there without suspending. */
   knownContentOf(value: TensorValue): Tensor | undefined
+  /** Whether the device that the run prefers lacks a type, so that values of it are elsewhere. */
+  lacks(dtype: DType): boolean
   /** The value with another shape of as many elements. */
   reshaped(value: TensorValue, shape: Shape): TensorValue
   /** Key for state of this node: container, graph, path. */

@@ -2,7 +2,7 @@
 import { elementCountOf, formatShape, type Shape, sameShape } from '../../tensor/index.ts'
 import { type Combine, type Expression, limitsOf, type ScalarType } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
-import { elementwise, scalarType } from './common.ts'
+import { elementwise, narrowIndices, scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { productAccumulator } from './linalg.ts'
 import { reduceAxes } from './reductions.ts'
@@ -991,7 +991,8 @@ const sparseSoftmaxCrossEntropy = defineOp({
   outputs: ['loss: T', 'backprop: T'],
   attributes: ['T: {half, bfloat16, float, double}', 'Tlabels: {int32, int64} = int64'],
   lower: (at) => {
-    const [features, labels] = [at.input('features'), at.input('labels')]
+    const features = at.input('features')
+    const labels = narrowIndices(at, at.input('labels'), features.shape[1] ?? 0)
     const dtype = scalarType(features.dtype)
     if (features.shape.length !== 2 || !sameShape(labels.shape, features.shape.slice(0, 1))) {
       throw invalid(

@@ -150,23 +150,22 @@ function argExtreme(name: 'ArgMax' | 'ArgMin'): OpDefinition {
       const dtype = scalarType(input.dtype)
       const output = scalarType(at.attributes.type('output_type'))
       const isTruth = dtype === 'bool'
-      return [
-        at.compute({
-          shape: input.shape.toSpliced(axis, 1),
-          dtype: output,
-          inputs: [input],
-          reduce: {
-            extents: [input.shape[axis]],
-            combine,
-            dtype: isTruth ? 'int32' : dtype,
-            body: ({ b, axes, reduced, read }) => {
-              const value = read(0, axes.toSpliced(axis, 0, reduced[0]))
-              return isTruth ? b.cast(value, 'int32') : value
-            },
+      const places = at.compute({
+        shape: input.shape.toSpliced(axis, 1),
+        dtype: 'int32',
+        inputs: [input],
+        reduce: {
+          extents: [input.shape[axis]],
+          combine,
+          dtype: isTruth ? 'int32' : dtype,
+          body: ({ b, axes, reduced, read }) => {
+            const value = read(0, axes.toSpliced(axis, 0, reduced[0]))
+            return isTruth ? b.cast(value, 'int32') : value
           },
-          body: ({ b, total }) => b.cast(total, output),
-        }),
-      ]
+        },
+        body: ({ total }) => total,
+      })
+      return [elementwise(at, [places], output, (b, [place]) => b.cast(place, output))]
     },
   })
 }

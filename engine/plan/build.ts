@@ -167,8 +167,8 @@ class StagePlanner {
   #fuse(computes: readonly Compute[], kept: ReadonlySet<Source>): FusedComputes {
     const { splats } = this.#target
     if (!this.#target.fuse) return { ...unfused(splats), kernels: computes }
-    const buffers = this.#target.devices[0].maxBuffersPerKernel
-    return fuse(computes, kept, { ...usualLimits, buffers }, splats)
+    const { maxBuffersPerKernel: buffers, types } = this.#target.devices[0]
+    return fuse(computes, kept, { ...usualLimits, buffers }, splats, types)
   }
 
   /** Computes and steps that are needed and not there, producers first. */

@@ -1,6 +1,6 @@
 // Which computes become kernels and which are written into their consumers. A producer goes into its
 // consumer where that repeats no real work; a reduction takes the elementwise work on its result along.
-import { elementCountOf } from '../../tensor/index.ts'
+import { type DType, elementCountOf } from '../../tensor/index.ts'
 import { type Expression, expressionBuilder, orderOf, type ScalarType } from '../ir/index.ts'
 import { Builder, type Compute, type Source, type TensorValue } from '../ops/index.ts'
 import type { Fusion, Splats } from './kernel.ts'
@@ -40,18 +40,21 @@ export interface FusedComputes extends Fusion {
 
 /**
  * Decides for `computes` (everything that a stage needs, producers before consumers). `kept` are
- * those whose results are wanted in memory.
+ * those whose results are wanted in memory, `types` those that the preferred device has: what needs
+ * others goes elsewhere, and must not take the rest along.
  */
 export function fuse(
   computes: readonly Compute[],
   kept: ReadonlySet<Source>,
   limits: FuseLimits,
   splats: Splats,
+  types: ReadonlySet<ScalarType>,
 ): FusedComputes {
+  const foreign = new Set(computes.filter((compute) => isForeign(compute, types)))
   const profiles = profilesOf(computes)
   const forced = new Set<Compute>()
   for (;;) {
-    const decision = decide(computes, profiles, kept, forced)
+    const decision = decide(computes, profiles, kept, forced, foreign)
     const over = overLimits(computes, profiles, decision, limits)
     if (over.length === 0) {
       return {
@@ -82,6 +85,7 @@ function decide(
   profiles: ReadonlyMap<Compute, Profile>,
   kept: ReadonlySet<Source>,
   forced: ReadonlySet<Compute>,
+  foreign: ReadonlySet<Compute>,
 ): Decision {
   const kernels = new Set<Compute>()
   const inlined = new Set<Compute>()
@@ -100,7 +104,9 @@ function decide(
       roots.set(compute, compute)
       evaluations.set(compute, count)
     }
+    const isBorder = list.some(({ consumer }) => foreign.has(consumer) !== foreign.has(compute))
     if (kept.has(compute) || forced.has(compute) || compute.checks !== undefined) isKernel()
+    else if (isBorder) isKernel()
     else if (compute.reduce !== undefined) {
       if (root === undefined || root.reduce !== undefined || hosts.has(root)) isKernel()
       else {
@@ -121,6 +127,12 @@ function decide(
     }
   }
   return { kernels, inlined, hosts }
+}
+
+/** Whether it has anything to do with a type that the preferred device lacks. */
+function isForeign(compute: Compute, types: ReadonlySet<ScalarType>): boolean {
+  const lacks = (dtype: DType): boolean => !types.has(dtype as ScalarType)
+  return lacks(compute.dtype) || compute.inputs.some((input) => lacks(input.dtype))
 }
 
 /** The one kernel in which every use reads the element at its own place. */

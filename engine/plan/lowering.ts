@@ -268,6 +268,10 @@ export class NodeLowering implements Lowering {
     return resolved.kind === 'known' ? resolved.tensor : undefined
   }
 
+  lacks(dtype: DType): boolean {
+    return isScalarType(dtype) && !this.#context.trace.request.types.has(dtype)
+  }
+
   reshaped(value: TensorValue, shape: Shape): TensorValue {
     if (sameShape(value.shape, shape)) return value
     if (value.kind === 'known') return this.known({ ...value.tensor, shape })

@@ -21,6 +21,7 @@ import {
   type Tensor,
   type TensorType,
 } from '../../tensor/index.ts'
+import type { ScalarType } from '../ir/index.ts'
 import {
   Attributes,
   type Bindings,
@@ -53,6 +54,8 @@ export interface TraceRequest {
   /** Types of the feeds by tensor name (`w:0`). */
   readonly feeds: ReadonlyMap<string, TensorType>
   readonly container: string
+  /** Types that the preferred device computes. */
+  readonly types: ReadonlySet<ScalarType>
   /** Types of the variables' values by {@link variableKey}; undefined: uninitialized. */
   readonly variables: ReadonlyMap<string, TensorType | undefined>
 }
