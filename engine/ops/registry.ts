@@ -11,6 +11,7 @@ import { detectionOps } from './detection.ts'
 import { diagonalOps } from './diagonals.ts'
 import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
+import { fakeQuantizationOps } from './fake-quantization.ts'
 import { fourierOps } from './fourier.ts'
 import { linalgOps } from './linalg.ts'
 import { listOps } from './lists.ts'
@@ -29,6 +30,7 @@ import { segmentOps } from './segments.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { sortingOps } from './sorting.ts'
+import { specialOps } from './special-ops.ts'
 import { codecOps } from './string-codecs.ts'
 import { hashOps } from './string-hashes.ts'
 import { patternOps } from './string-patterns.ts'
@@ -76,6 +78,8 @@ const families = [
   searchOps,
   complexOps,
   fourierOps,
+  specialOps,
+  fakeQuantizationOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
