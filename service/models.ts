@@ -4,7 +4,7 @@
 import { type MetaGraph, openArchive, readSavedModel } from '../formats/index.ts'
 import { encodeGraphDef, type SignatureDef } from '../proto/index.ts'
 import type { Change, Json, ModelVersionRecord, ValueRecord } from '../store/index.ts'
-import { type ByteSource, type FileSet, Refusal } from '../tensor/index.ts'
+import { type ByteSource, type DType, type FileSet, Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { archiveTools } from './format-tools.ts'
 import { type ModelContents, readModel, servedGraph } from './model-load.ts'
@@ -34,6 +34,8 @@ export interface ServedModel {
   readonly graph: string
   readonly container: string
   readonly signatures: ReadonlyMap<string, SignatureDef>
+  /** Element types of the graph's placeholders, by tensor name. */
+  readonly inputTypes: ReadonlyMap<string, DType>
 }
 
 export interface Models {
@@ -256,8 +258,10 @@ async function load(
   const maxModelBytes = context.limits.graphBytes
   const metaGraph = servedGraph(await readSavedModel(files, { maxModelBytes }))
   const graph = modelContainer(model, version)
-  await context.engine.load(graph, encodeGraphDef(metaGraph.graphDef))
-  const served = { model, version, graph, container: graph, signatures: metaGraph.signatures }
+  const { inputs } = await context.engine.load(graph, encodeGraphDef(metaGraph.graphDef))
+  const inputTypes = new Map(inputs.map(({ name, dtype }) => [name, dtype]))
+  const { signatures } = metaGraph
+  const served = { model, version, graph, container: graph, signatures, inputTypes }
   try {
     await runInit(context, runs, metaGraph, served)
   } catch (error) {

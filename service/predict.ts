@@ -88,7 +88,10 @@ export function createPredictions(context: Context, models: Models, runs: Runs):
       const served = await models.served(ref.model, ref.version)
       const signature = signatureOf(served, name, method)
       if (method === 'predict') {
-        const { form, tensors } = await predictInputs(request, typesOf(signature))
+        const { form, tensors } = await predictInputs(
+          request,
+          typesOf(signature, served.inputTypes),
+        )
         const outputs = await runSignature(served, signature, tensors)
         checkReplySize(outputs, context.limits.jsonElements)
         return predictReply(outputs, form)
@@ -142,11 +145,14 @@ function checkMethod({ method_name: found }: SignatureDef, method: 'classify' | 
   throw invalid(`Expected ${kind} signature method_name to be ${wanted}. Was: ${found}`)
 }
 
-/** Element types of a signature's inputs by name. */
-function typesOf({ inputs }: SignatureDef): ReadonlyMap<string, DType> {
+/** Element types of a signature's inputs by name; of those that name none, the graph's own. */
+function typesOf(
+  { inputs }: SignatureDef,
+  ofGraph: ReadonlyMap<string, DType>,
+): ReadonlyMap<string, DType> {
   return new Map(
     [...inputs].map(([name, info]) => {
-      const dtype = dtypeOfNumber(info.dtype % referenceTypes)
+      const dtype = dtypeOfNumber(info.dtype % referenceTypes) ?? ofGraph.get(info.name ?? '')
       if (dtype !== undefined) return [name, dtype]
       throw invalid(`The input ${name} of the signature has no element type.`)
     }),

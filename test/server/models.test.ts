@@ -277,6 +277,24 @@ t.test('models over HTTP', async (t) => {
   })
 })
 
+t.test('a SavedModel of 2016 loads its variables of the first format', async (t) => {
+  const shared = sharedFolder(t)
+  if (shared === undefined) return
+  const { call } = await startServer(t)
+  const folder = join(shared, 'fixtures/checkpoints_v1/savedmodel_v1_variables_sharded')
+  const body = await tarOfFolder(folder)
+  const put = await call('PUT /v1/models/old/versions/1', { body, headers: tarType })
+  t.equal(put.status, 201, put.text)
+  const { variables } = (await call('GET /v1/variables?container=models/old/1')).json
+  t.equal(variables.length, 2)
+  t.ok(variables.every((one: { initialized: boolean }) => one.initialized))
+  // The signature names input and output; half plus two.
+  const reply = await call('POST /v1/models/old:predict', {
+    json: { signature_name: 'regression', inputs: 4 },
+  })
+  t.equal(reply.json.outputs, 4, reply.text)
+})
+
 t.test('the recorded SavedModels answer as recorded', async (t) => {
   const shared = sharedFolder(t)
   const { call } = await startServer(t, { device: '/device:CPU:0' })
