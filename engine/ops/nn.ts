@@ -665,6 +665,45 @@ function argOfPool(
   })
 }
 
+/** A max pool, and where in its image each largest element lies. */
+const maxPoolWithArgmax = defineOp({
+  name: 'MaxPoolWithArgmax',
+  inputs: ['input: T'],
+  outputs: ['output: T', 'argmax: Targmax'],
+  attributes: [
+    'ksize: list(int)',
+    'strides: list(int)',
+    'Targmax: {int32, int64} = int64',
+    "padding: {'SAME', 'VALID'}",
+    'include_batch_in_index: bool = false',
+    'T: realnumbertype',
+  ],
+  lower: (at) => {
+    const input = at.input('input')
+    const layout = layoutOf('NHWC')
+    const output = pool(at, input, layout, 'max')
+    const sizes = poolSizes(at, layout)
+    const windows = windowsOf(at.attributes, layout, input.shape, sizes)
+    const winners = argOfPool(at, input, layout, windows, sizes)
+    const withBatch = at.attributes.bool('include_batch_in_index')
+    const places = at.compute({
+      shape: winners.shape,
+      dtype: 'int32',
+      inputs: [winners],
+      body: ({ b, axes, read }) => {
+        const inWindow = b.unflatten(read(0, axes), sizes)
+        const spatial = windows.map(({ stride, before }, axis) =>
+          b.add(b.sub(b.mul(axes[axis + 1], stride), before), inWindow[axis]),
+        )
+        const batch = withBatch ? axes[0] : b.index(0)
+        return b.flatten([batch, ...spatial, axes[3]], input.shape)
+      },
+    })
+    const dtype = scalarType(at.attributes.type('Targmax'))
+    return [output, elementwise(at, [places], dtype, (b, [place]) => b.cast(place, dtype))]
+  },
+})
+
 /** Each output's gradient goes to the element that was the largest under its window. */
 const maxPoolGrad = (name: string, format: string): OpDefinition =>
   defineOp({
@@ -1104,6 +1143,7 @@ export const nnOps: readonly OpDefinition[] = [
   poolOp('AvgPool', 'average', formats2d),
   poolOp('MaxPool3D', 'max', formats3d),
   poolOp('AvgPool3D', 'average', formats3d),
+  maxPoolWithArgmax,
   maxPoolGrad('MaxPoolGrad', formats2d),
   maxPoolGrad('MaxPool3DGrad', formats3d),
   avgPoolGrad('AvgPoolGrad', formats2d),
