@@ -1,10 +1,10 @@
 // Devices as requests see them: what there is, what is resident where, and where a variable's graphs
 // run. The engine is asked again only after it did something, or after a second.
 import type { DeviceStatus } from '../engine/index.ts'
+import { parseDevice } from '../graph/index.ts'
 import type { VariableRecord } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { matchDevice } from './device-name.ts'
 
 /** Where a variable is. */
 export interface Residence {
@@ -92,4 +92,17 @@ export function createDevices(context: Context): Devices {
       context.engineUse.count++
     },
   }
+}
+
+/**
+ * The first of `names` (the engine's names of devices) that a device string of TensorFlow's means;
+ * undefined where there is none, and where the string names no type. Refuses `device/invalid`.
+ */
+export function matchDevice(text: string, names: readonly string[]): string | undefined {
+  const wanted = parseDevice(text)
+  if (wanted.type === undefined) return undefined
+  return names.find((name) => {
+    const { type, index } = parseDevice(name)
+    return type === wanted.type && (wanted.index === undefined || wanted.index === index)
+  })
 }

@@ -168,21 +168,6 @@ export function fansOf(shape: Shape): { readonly fanIn: number; readonly fanOut:
   return { fanIn: shape[shape.length - 2] * field, fanOut: shape[shape.length - 1] * field }
 }
 
-/** The kind used where a variable names none: glorot_uniform for floats, zeros for the rest. */
-export function defaultInitializer(name: string, dtype: DType): InitializerDescription {
-  switch (kindOf(dtype)) {
-    case 'float':
-      return { kind: 'glorot_uniform' }
-    case 'signed':
-    case 'unsigned':
-    case 'bool':
-    case 'string':
-      return { kind: 'zeros' }
-    default:
-      throw invalid(`An initializer for variable ${name} of ${dtype} is required`)
-  }
-}
-
 function checkArguments(description: InitializerDescription): void {
   const { kind } = description
   if (!Object.hasOwn(argumentsOfKind, kind)) {

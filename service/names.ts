@@ -1,28 +1,28 @@
-// Which names are names: of variables (as TensorFlow names operations), containers, collections,
-// labels and models. It knows rules and sentences, and nothing of what exists.
+// Which names are names: of containers, collections, labels and models; of variables only how long they
+// may be, the rest is TensorFlow's (graph/scopes). It knows nothing of what exists.
+import { checkOperationName } from '../graph/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Limits } from './limits.ts'
 
-// tensorflow/core/graph and python/framework/ops.py: the names an operation may have.
-const operationName = /^[A-Za-z0-9.][A-Za-z0-9_.\-/>]*$/
 const containerName = /^[A-Za-z0-9_.\-/]*$/
 const plainName = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/
 const labelName = /^[A-Za-z0-9_.\-/]+$/
 
 /** Whether `name` can be a variable's. */
 export function isVariableName(name: string, limits: Limits): boolean {
-  return name.length <= limits.nameLength && operationName.test(name)
+  try {
+    checkVariableName(name, limits)
+    return true
+  } catch (error) {
+    if (error instanceof Refusal) return false
+    throw error
+  }
 }
 
-/** Refuses (INVALID_ARGUMENT, `name/invalid`) a name that no TensorFlow operation could have. */
+/** Refuses (INVALID_ARGUMENT, `name/invalid`) a name that no TensorFlow operation could have, or a long one. */
 export function checkVariableName(name: string, limits: Limits): void {
-  check(
-    'variable',
-    name,
-    operationName,
-    limits,
-    'letters, digits and _ . - / >, not beginning with _ - / or >',
-  )
+  checkNameLength('variable', name, limits)
+  checkOperationName(name)
 }
 
 /** Refuses a container name with anything but letters, digits and `_ . - /`. Empty is the default container. */
@@ -58,14 +58,18 @@ export function checkCollectionName(name: string, limits: Limits): void {
   )
 }
 
+/** Refuses (INVALID_ARGUMENT, `name/invalid`) a name of more characters than are allowed. */
+export function checkNameLength(what: string, name: string, limits: Limits): void {
+  if (name.length <= limits.nameLength) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'name/invalid',
+    `A ${what}'s name has at most ${limits.nameLength} characters; ${name.length} were given.`,
+  )
+}
+
 function check(what: string, name: string, pattern: RegExp, limits: Limits, rule: string): void {
-  if (name.length > limits.nameLength) {
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'name/invalid',
-      `A ${what}'s name has at most ${limits.nameLength} characters; ${name.length} were given.`,
-    )
-  }
+  checkNameLength(what, name, limits)
   if (pattern.test(name)) return
   throw new Refusal(
     'INVALID_ARGUMENT',

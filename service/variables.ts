@@ -1,9 +1,9 @@
 // Variables without their values: making, finding, listing, changing and deleting them, and giving
 // them their initial values.
+import { mergeDeviceTexts } from '../graph/index.ts'
 import type { Change, Page, PageRequest, VariableFilter, VariableRecord } from '../store/index.ts'
 import type { Shape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { formatDevice, parseDevice } from './device-name.ts'
 import { once } from './idempotency.ts'
 import { checkCollectionName, checkContainerName } from './names.ts'
 import { initialContentOf, withoutInitializer } from './stored-initializer.ts'
@@ -132,7 +132,7 @@ function updateOf(context: Context, record: VariableRecord, changes: VariableCha
     name: record.name,
     trainable,
     collections: [...collections],
-    ...(changes.device === undefined ? {} : { device: formatDevice(parseDevice(changes.device)) }),
+    ...(changes.device === undefined ? {} : { device: mergeDeviceTexts(changes.device, '') }),
   }
 }
 

@@ -88,10 +88,10 @@ function createRoutes(app: App, service: Service): void {
         shape: body.shape,
         dtype: body.dtype === undefined ? undefined : dtypeNamed(body.dtype),
         initializer: body.initializer as InitializerDescription | TensorForm | undefined,
-        trainable: body.trainable ?? true,
+        trainable: body.trainable,
         collections: body.collections,
-        device: body.device ?? '',
-        reuse: body.reuse ?? false,
+        device: body.device,
+        reuse: body.reuse,
         validateShape: body.validate_shape ?? true,
         idempotencyKey: request.headers['idempotency-key'],
       })

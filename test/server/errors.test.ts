@@ -16,7 +16,7 @@ t.test('every code has its status, and its exceptions by reason', async (t) => {
     ['PERMISSION_DENIED', 'op/not-allowed', 403],
     ['NOT_FOUND', 'variable/unknown', 404],
     ['NOT_FOUND', 'bundle/not-found', 422],
-    ['ALREADY_EXISTS', 'variable/exists', 409],
+    ['ALREADY_EXISTS', 'variable/already-exists', 409],
     ['ABORTED', 'idempotency/in-flight', 409],
     ['FAILED_PRECONDITION', 'variable/uninitialized', 409],
     ['FAILED_PRECONDITION', 'variable/version-mismatch', 412],

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { collect } from '../../formats/index.ts'
 import { initialContent } from '../../service/initial-values.ts'
-import { defaultInitializer, fansOf, planInitializer } from '../../service/initializer.ts'
+import { fansOf, planInitializer } from '../../service/initializer.ts'
 import { philoxBlock } from '../../service/philox.ts'
 import { type DType, elementsOf, isNumeric, numericTensor, type Shape } from '../../tensor/index.ts'
 import { refused } from '../helper/refused.ts'
@@ -97,15 +97,6 @@ t.test('identity, and fans as TensorFlow counts them', async (t) => {
   t.same(fansOf([4]), { fanIn: 4, fanOut: 4 })
   t.same(fansOf([2, 3]), { fanIn: 2, fanOut: 3 })
   t.same(fansOf([5, 5, 2, 3]), { fanIn: 50, fanOut: 75 })
-})
-
-t.test('the default depends on the type, and complex numbers have none', async (t) => {
-  t.equal(defaultInitializer('v', 'bfloat16').kind, 'glorot_uniform')
-  t.equal(defaultInitializer('v', 'int8').kind, 'zeros')
-  t.equal(defaultInitializer('v', 'string').kind, 'zeros')
-  t.throws(() => defaultInitializer('v', 'complex64'), {
-    message: 'An initializer for variable v of complex64 is required',
-  })
 })
 
 t.test("arguments that cannot be are refused in TensorFlow's words", async (t) => {

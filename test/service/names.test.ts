@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatDevice, matchDevice, parseDevice } from '../../service/device-name.ts'
+import { matchDevice } from '../../service/devices.ts'
 import { defaultLimits } from '../../service/limits.ts'
 import {
   checkContainerName,
@@ -55,18 +55,6 @@ t.test('containers, models and labels have rules of their own', async (t) => {
   t.throws(() => checkModelName('..', defaultLimits), refused({ reason: 'name/invalid' }))
   t.throws(() => checkLabel('12', defaultLimits), { message: /numbers are checkpoint ids/ })
   t.throws(() => checkLabel('latest', defaultLimits), refused({ reason: 'name/invalid' }))
-})
-
-t.test('device strings are read and written as TensorFlow does', async (t) => {
-  const canonical = (text: string) => formatDevice(parseDevice(text))
-  t.equal(canonical(''), '')
-  t.equal(canonical('/cpu:0'), '/device:CPU:0')
-  t.equal(canonical('gpu'), '/device:GPU:*')
-  t.equal(canonical('/replica:1/task:0/cpu:0'), '/replica:1/task:0/device:CPU:0')
-  t.equal(canonical('/task:3/device:GPU:*/job:foo'), '/job:foo/task:3/device:GPU:*')
-  t.throws(() => parseDevice('/job:muu/device:GPU:2/cpu:0'), { message: /multiple device types/ })
-  t.throws(() => parseDevice('/bus:1'), { message: "Unknown attribute: 'bus' in '/bus:1'" })
-  t.throws(() => parseDevice('/gpu:one'), refused({ reason: 'device/invalid' }))
 })
 
 t.test('a device string means the first device that fits it', async (t) => {
