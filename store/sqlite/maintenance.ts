@@ -13,6 +13,8 @@ export interface MaintenanceHost {
   readonly limits: StoreLimits
   readonly clock: () => number
   nextPackName(): string
+  /** Values were freed. */
+  freed(): void
   log(message: string): void
 }
 
@@ -88,6 +90,7 @@ export class Maintenance {
   ): Promise<{ step: SweepStep; mergedChunks: number }> {
     const { writer, bulk, clock } = this.#host
     const step = await writer.call('sweep', { now: clock(), graceMs, restart })
+    if (step.values > 0) this.#host.freed()
     if (step.packs.length > 0) {
       await Promise.all(bulk.lanes.map((lane) => lane.call('forget', { packs: step.packs })))
     }

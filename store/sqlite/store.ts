@@ -28,6 +28,7 @@ import { meet, type Subjects, subjectsOf } from './order.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
 import { SqliteValues } from './values.ts'
+import { VariableCache } from './variable-cache.ts'
 
 /** The parts that an opened store is made of. */
 export interface StoreParts {
@@ -73,6 +74,7 @@ export class SqliteStore implements Store {
   readonly bus: Bus
   readonly #parts: StoreParts
   readonly #reader: CatalogueReader
+  readonly #variables = new VariableCache()
   readonly #maintenance: Maintenance
   readonly #stagings = new Map<number, SqliteStaging>()
   readonly #listeners = new Set<(event: StoreEvent) => void>()
@@ -107,6 +109,7 @@ export class SqliteStore implements Store {
       limits: parts.limits,
       clock: parts.clock,
       nextPackName: () => this.#nextPackName(),
+      freed: () => this.values.forget(),
       log: parts.log,
     })
     this.#maintenance.start()
@@ -229,7 +232,10 @@ export class SqliteStore implements Store {
   #newCatalogue(): Catalogue {
     const reader = this.#reader
     return {
-      variable: async (container, name) => this.#read(() => reader.variable(container, name)),
+      variable: async (container, name) =>
+        this.#read(() =>
+          this.#variables.variable(container, name, () => reader.variable(container, name)),
+        ),
       variables: async (container, names) =>
         names.length <= namesPerTurn
           ? this.#read(() => reader.variables(container, names))
@@ -336,7 +342,17 @@ export class SqliteStore implements Store {
   ): Promise<Committed> {
     const packs = sealed.flatMap((part) => part.packs)
     const loose = sealed.flatMap((part) => part.loose)
-    return this.#parts.writer.call('commit', { ...request, packs, loose })
+    const settled = this.#variables.begin(request)
+    return this.#parts.writer.call('commit', { ...request, packs, loose }).then(
+      (committed) => {
+        settled(committed)
+        return committed
+      },
+      (error) => {
+        settled()
+        throw error
+      },
+    )
   }
 }
 

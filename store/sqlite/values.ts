@@ -11,6 +11,7 @@ import { chunkByteLength } from './limits.ts'
 import type { DamagedChunk, WriterCalls, WriterNotice } from './messages.ts'
 import type { CatalogueReader } from './reader.ts'
 import { hexOf } from './records.ts'
+import { SmallValues } from './small-values.ts'
 
 /** Chunks that a stream reads ahead. */
 const readAheadCount = 4
@@ -50,9 +51,15 @@ function checkRange({ offset, length }: Range, byteLength: number): void {
 /** The values of the SQLite store. */
 export class SqliteValues implements Values {
   readonly #host: ValuesHost
+  readonly #small = new SmallValues()
 
   constructor(host: ValuesHost) {
     this.#host = host
+  }
+
+  /** Values were freed: what is in memory may be of one of them. */
+  forget(): void {
+    this.#small.clear()
   }
 
   stage(): Staging {
@@ -66,7 +73,7 @@ export class SqliteValues implements Values {
   }
 
   async *read(valueId: ValueId, range?: Range): AsyncGenerator<Uint8Array> {
-    const record = this.#known(valueId)
+    const record = this.#small.get(valueId)?.record ?? this.#known(valueId)
     const wanted = range ?? { offset: 0, length: record.byteLength }
     checkRange(wanted, record.byteLength)
     const inline = this.#inline(record)
@@ -78,7 +85,7 @@ export class SqliteValues implements Values {
   }
 
   async bytes(valueId: ValueId): Promise<Uint8Array> {
-    const record = this.#known(valueId)
+    const record = this.#small.get(valueId)?.record ?? this.#known(valueId)
     const inline = this.#inline(record)
     if (inline !== undefined) return inline
     const bytes = new Uint8Array(record.byteLength)
@@ -132,11 +139,17 @@ export class SqliteValues implements Values {
     return record
   }
 
+  /** Bytes that are the caller's own, checked; undefined where the value lies in chunks. */
   #inline(record: ValueRecord): Uint8Array | undefined {
-    const inline = this.#host.reader.inlineContent(record.valueId)
+    this.#host.checkOpen()
+    const known = this.#small.get(record.valueId)
+    const inline = known ?? this.#host.reader.inlineContent(record.valueId)
     if (inline === undefined) return undefined
     const isWhole = inline.bytes.byteLength === record.byteLength
-    if (isWhole && crc32c(inline.bytes) === inline.crc32c) return inline.bytes
+    if (isWhole && crc32c(inline.bytes) === inline.crc32c) {
+      if (known === undefined) this.#small.keep({ record, ...inline })
+      return inline.bytes.slice()
+    }
     void this.#noteDamage([], [record.valueId])
     throw damagedChunk(0, Buffer.from(record.digest, 'hex'), 'its crc32c differs')
   }

@@ -1,0 +1,154 @@
+// Variable records in memory, so that reading one that nobody writes asks SQLite nothing. A record is
+// given out only while no commit that could change it is on its way, so every read sees the last
+// commit just as a read of the catalogue would. It knows changes, and neither threads nor SQL.
+import type { Change, Committed, ValueRecord, VariableRecord } from '../port.ts'
+import type { StagedContent } from './messages.ts'
+import { hexOf } from './records.ts'
+
+/** Records kept at most; the least recently used one goes first. */
+const recordCount = 8_192
+/** Larger records (a long initializer, many collections) are not kept. In UTF-16 units. */
+const recordTextLength = 4_096
+
+/** The changes of a commit, and the staged values that they name. */
+interface Request {
+  readonly changes: readonly Change[]
+  readonly staged: ReadonlyMap<number, StagedContent>
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** A variable that a commit on its way changes. */
+interface Subject {
+  readonly key: string
+  /** Its state before, where that is known: no other commit that touches it is on its way then. */
+  readonly before: VariableRecord | undefined
+  /** How often containers had been dropped then. */
+  readonly drops: number
+  /** The one value that it gets, where the change says so. */
+  readonly value: StagedContent | undefined
+}
+
+/** Commits that touch a variable: on their way, and since there was none. */
+interface Busy {
+  count: number
+  turns: number
+}
+
+/** Tells that a commit has settled; with what it did, where it did something. */
+export type CommitSettled = (committed?: Committed) => void
+
+/** The records of one catalogue. */
+export class VariableCache {
+  readonly #records = new Map<string, VariableRecord>()
+  readonly #busy = new Map<string, Busy>()
+  /** Commits that drop whole containers: on their way, and ever. */
+  #dropping = 0
+  #drops = 0
+
+  /** The variable as it is now: from memory, else from `read`. */
+  variable(
+    container: string,
+    name: string,
+    read: () => VariableRecord | undefined,
+  ): VariableRecord | undefined {
+    if (this.#dropping > 0) return read()
+    const key = keyOf(container, name)
+    const known = this.#records.get(key)
+    if (known !== undefined) {
+      this.#records.delete(key)
+      this.#records.set(key, known)
+      return known
+    }
+    const record = read()
+    if (record !== undefined && !this.#busy.has(key) && isSmall(record)) this.#set(key, record)
+    return record
+  }
+
+  /** A commit is about to be sent: what it may change is read from the catalogue until it settled. */
+  begin(request: Request): CommitSettled {
+    const drops = request.changes.some(({ kind }) => kind === 'delete_container')
+    if (drops) {
+      this.#dropping += 1
+      this.#drops += 1
+      this.#records.clear()
+    }
+    const subjects = this.#subjectsOf(request)
+    return (committed) => {
+      if (drops) this.#dropping -= 1
+      for (const subject of subjects) this.#end(subject, committed, request.now)
+    }
+  }
+
+  #subjectsOf({ changes, staged }: Request): Subject[] {
+    const subjects: Subject[] = []
+    for (const change of changes) {
+      if (!('container' in change) || !('name' in change)) continue
+      const key = keyOf(change.container, change.name)
+      const busy = this.#busy.get(key) ?? { count: 0, turns: 0 }
+      busy.count += 1
+      busy.turns += 1
+      this.#busy.set(key, busy)
+      const before = this.#records.get(key)
+      this.#records.delete(key)
+      const value = stagedValueOf(change, staged)
+      subjects.push({ key, before, drops: this.#drops, value })
+    }
+    return subjects
+  }
+
+  #end(subject: Subject, committed: Committed | undefined, now: number): void {
+    const { key, before, value } = subject
+    const busy = this.#busy.get(key)
+    if (busy === undefined) return
+    busy.count -= 1
+    if (busy.count > 0) return
+    this.#busy.delete(key)
+    const isAlone = busy.turns === 1 && subject.drops === this.#drops
+    if (!isAlone || before === undefined || value === undefined) return
+    if (committed === undefined || committed.replayed) return
+    const written = committed.variables.find(
+      (one) => one.container === before.container && one.name === before.name,
+    )
+    if (written?.valueId === undefined) return
+    const record: ValueRecord = {
+      valueId: written.valueId,
+      dtype: value.dtype,
+      shape: value.shape,
+      byteLength: value.byteLength,
+      digest: hexOf(value.digest),
+    }
+    this.#set(key, { ...before, version: written.version, value: record, updatedAt: now })
+  }
+
+  #set(key: string, record: VariableRecord): void {
+    this.#records.set(key, record)
+    if (this.#records.size <= recordCount) return
+    for (const oldest of this.#records.keys()) {
+      this.#records.delete(oldest)
+      return
+    }
+  }
+}
+
+function keyOf(container: string, name: string): string {
+  return `${container.length}:${container}${name}`
+}
+
+/** The staged value that a change gives to a variable and that changes nothing else of it. */
+function stagedValueOf(
+  change: Change,
+  staged: ReadonlyMap<number, StagedContent>,
+): StagedContent | undefined {
+  if (change.kind !== 'write_value' || change.redeclareShape === true) return undefined
+  const { value } = change
+  return value !== null && 'token' in value ? staged.get(value.token) : undefined
+}
+
+function isSmall({ initializer, collections }: VariableRecord): boolean {
+  return textLengthOf(initializer) + textLengthOf(collections) <= recordTextLength
+}
+
+function textLengthOf(json: unknown): number {
+  return JSON.stringify(json)?.length ?? 0
+}
