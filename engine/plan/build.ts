@@ -4,10 +4,10 @@ import { elementCountOf, type NumericTensor, Refusal } from '../../tensor/index.
 import type { DeviceFacts } from '../device/device.ts'
 import { type ScalarType, visit } from '../ir/index.ts'
 import type { Compute, HostStep, Source, TensorValue, Value } from '../ops/index.ts'
+import { isScalarType } from './empty.ts'
 import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
 import { type Item, itemsOf } from './group.ts'
 import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './kernel.ts'
-import { isScalarType } from './lowering.ts'
 import type { Need } from './need.ts'
 import type {
   Finish,
@@ -142,8 +142,8 @@ class StagePlanner {
   #freeUnreachable(trace: Trace, need: Need): void {
     const reachable = new Set<Source>()
     const stack: Value[] = trace.liveValues()
-    stack.push(...trace.checked.map(wholeOf))
-    for (const step of trace.steps) stack.push(...step.inputs)
+    stack.push(...trace.state.checked.map(wholeOf))
+    for (const step of trace.state.steps) stack.push(...step.inputs)
     if (need.kind === 'step') stack.push(...need.step.inputs)
     for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
       if (value.kind === 'list') {

@@ -8,7 +8,8 @@ import {
   definitionOf,
   type OpDefinition,
 } from '../ops/index.ts'
-import { functionOrder, unknownOp, variableKey } from './trace.ts'
+import { functionOrder, unknownOp } from './library.ts'
+import { variableKey } from './tracing.ts'
 
 /** A variable by its container and name. */
 interface Named {

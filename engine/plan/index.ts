@@ -16,4 +16,5 @@ export {
   type Stage,
 } from './stage.ts'
 export { placeholderShape, summaryOf } from './summary.ts'
-export { Trace, type Traced, type TraceRequest, type TraceTools, variableKey } from './trace.ts'
+export { Trace, type Traced } from './trace.ts'
+export { type TraceRequest, type TraceTools, variableKey } from './tracing.ts'

@@ -6,16 +6,12 @@ import {
   type DType,
   elementCountOf,
   formatShape,
-  isNumeric,
   type NumericTensor,
-  numericTensor,
   Refusal,
   type Shape,
   sameShape,
-  stringTensor,
   type Tensor,
 } from '../../tensor/index.ts'
-import { type ScalarType, scalarTypes } from '../ir/index.ts'
 import {
   type Attributes,
   type Call,
@@ -36,10 +32,11 @@ import {
   type Variable,
   type VariableSpec,
 } from '../ops/index.ts'
+import { emptyTensor, isScalarType } from './empty.ts'
 import { identityOf, runKnown, workOf } from './fold.ts'
 import { buildKernel, unfused } from './kernel.ts'
 import { Suspension } from './need.ts'
-import type { Trace } from './trace.ts'
+import type { TraceState } from './tracing.ts'
 
 /** Elements of a result, and evaluated nodes, up to which a compute of constants is done while planning. */
 const foldLimit = { elements: 4096, work: 65_536 } as const
@@ -54,7 +51,7 @@ const maxElements = 2 ** 31 - 1
 const maxArrayBytes = 8 * 2 ** 30
 
 interface NodeContext {
-  readonly trace: Trace
+  readonly trace: TraceState
   readonly node: GraphNode
   readonly path: string
   readonly definition: OpDefinition
@@ -378,17 +375,6 @@ function never(value: TensorValue): never {
 
 function sizeOf(tensor: Tensor): number {
   return tensor.dtype === 'string' ? 16 * tensor.strings.length : tensor.bytes.byteLength
-}
-
-/** Whether kernels compute with the type. */
-export function isScalarType(dtype: DType): dtype is ScalarType {
-  return (scalarTypes as readonly DType[]).includes(dtype)
-}
-
-/** A tensor without elements. */
-export function emptyTensor(dtype: DType, shape: Shape): Tensor {
-  if (isNumeric(dtype)) return numericTensor(dtype, shape, new Uint8Array(0))
-  return stringTensor(shape, [])
 }
 
 /** A reduction over nothing is a constant. */

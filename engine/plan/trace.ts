@@ -2,77 +2,38 @@
 // Functions are walked in place. Where an op needs what only a run can tell, the walk stops with a
 // Need, can be copied, and goes on with the answer.
 import {
-  type Body,
   type Edge,
-  type Graph,
-  type GraphFunction,
   type GraphNode,
   isBackEdge,
   type Loop,
   runningOrder,
-  type TensorName,
-  type Unit,
   unitsOf,
 } from '../../graph/index.ts'
-import {
-  elementCountOf,
-  Refusal,
-  type Shape,
-  type Tensor,
-  type TensorType,
-} from '../../tensor/index.ts'
-import type { ScalarType } from '../ir/index.ts'
+import { Refusal, type Shape } from '../../tensor/index.ts'
 import {
   Attributes,
-  type Bindings,
   type Call,
   type Compute,
-  countOf,
   definitionOf,
   type HostStep,
-  isRefusedOp,
-  type ListValue,
   type Lowered,
   type OpDefinition,
-  type Source,
   type TensorValue,
   type Value,
-  type Variable,
 } from '../ops/index.ts'
-import type { Splats } from './kernel.ts'
-import { emptyTensor, NodeLowering } from './lowering.ts'
+import {
+  copyFrame,
+  type Frame,
+  type LoopState,
+  maxDepth,
+  maxNodes,
+  neededPlaces,
+  type Pending,
+} from './frame.ts'
+import { functionOrder, outputCount, portOffset, unknownOp } from './library.ts'
+import { NodeLowering } from './lowering.ts'
 import { type Answer, type Need, Suspension } from './need.ts'
-
-/** What is traced: one signature of calls. */
-export interface TraceRequest {
-  readonly graph: Graph
-  /** Text that tells this graph's state from that of others. */
-  readonly stateScope: string
-  readonly fetches: readonly TensorName[]
-  /** Places of nodes to run without fetching. */
-  readonly targets: readonly number[]
-  /** Types of the feeds by tensor name (`w:0`). */
-  readonly feeds: ReadonlyMap<string, TensorType>
-  readonly container: string
-  /** Types that the preferred device computes. */
-  readonly types: ReadonlySet<ScalarType>
-  /** Types of the variables' values by {@link variableKey}; undefined: uninitialized. */
-  readonly variables: ReadonlyMap<string, TensorType | undefined>
-}
-
-/** What is shared by all traces of an engine. */
-export interface TraceTools {
-  readonly splats: Splats
-  /** Constants of graphs, decoded once. */
-  readonly constants: WeakMap<object, Tensor>
-}
-
-/** A variable's state at some point of the walk. */
-export interface VariableState {
-  readonly variable: Variable
-  readonly value: TensorValue | undefined
-  readonly assigned: boolean
-}
+import { type TraceRequest, TraceState, type TraceTools, type VariableState } from './tracing.ts'
 
 /** What a finished walk gives. */
 export interface Traced {
@@ -84,91 +45,28 @@ export interface Traced {
   readonly checked: readonly Compute[]
 }
 
-/** Key of a variable in {@link TraceRequest.variables}. */
-export function variableKey(container: string, name: string): string {
-  return `${container}\u0000${name}`
-}
-
-interface Frame {
-  readonly body: Body
-  /** Prefix of the nodes' names in messages and keys. */
-  readonly path: string
-  readonly bindings: Bindings
-  readonly device: string
-  readonly units: readonly Unit[]
-  readonly outputs: readonly Edge[]
-  next: number
-  readonly values: Map<number, readonly Value[]>
-  /** Nodes that did not run, because of a branch not taken. */
-  readonly dead: Set<number>
-  /** In the calling frame: what becomes of this frame's results. */
-  readonly resume: Call['resume'] | undefined
-  /** Values that `resume` will need. */
-  readonly holds: readonly Value[]
-  /** A V1 loop's frame lies on that of the nodes around it and sees their values. */
-  readonly loop: LoopState | undefined
-}
-
-interface LoopState {
-  readonly loop: Loop
-  readonly iteration: number
-  /** What each Merge gets from the iteration before. */
-  readonly carried: ReadonlyMap<number, Value>
-  /** Values that have left the loop, by the place of the Exit. */
-  readonly left: Map<number, Value>
-}
-
-interface Pending {
-  readonly resume: Call['resume']
-  readonly outputs: readonly Value[]
-  readonly holds: readonly Value[]
-}
-
-/** Functions may be nested this deep; more is a recursion. */
-const maxDepth = 64
-
-/** Nodes that one trace may walk, loops unrolled; more is refused rather than never ending. */
-const maxNodes = 4_000_000
-
+/** The walk of one request through its graph. */
 export class Trace {
-  readonly request: TraceRequest
-  readonly tools: TraceTools
-  readonly variables: Map<string, VariableState>
-  /** Contents seen by answered needs. */
-  readonly contents: Map<Source, Tensor>
-  /** Content of TensorArrays and Stacks, by their number. */
-  readonly lists: Map<number, ListValue>
-  steps: HostStep[]
-  checked: Compute[]
-  readonly #feeds: Map<string, TensorValue>
+  readonly state: TraceState
   #frames: Frame[]
   #results: readonly Value[] | undefined
   /** Results of a call whose continuation has still to run. */
   #pending: Pending | undefined
   /** Steps answered for the node at hand, in order. */
   #answers: { readonly step: HostStep; readonly shapes: readonly Shape[] }[] = []
-  #nextId = 0
   #walked = 0
 
   constructor(request: TraceRequest, tools: TraceTools, from?: Trace) {
-    this.request = request
-    this.tools = tools
-    this.variables = new Map(from?.variables)
-    this.contents = new Map(from?.contents)
-    this.lists = new Map(from?.lists)
-    this.steps = [...(from?.steps ?? [])]
-    this.checked = [...(from?.checked ?? [])]
-    this.#feeds = new Map(from === undefined ? undefined : from.#feeds)
+    this.state = from === undefined ? new TraceState(request, tools) : from.state.copy()
     this.#frames = from === undefined ? [this.#rootFrame()] : from.#frames.map(copyFrame)
     if (from === undefined) return
     this.#pending = from.#pending
     this.#answers = [...from.#answers]
-    this.#nextId = from.#nextId
     this.#walked = from.#walked
   }
 
   #rootFrame(): Frame {
-    const { graph, fetches, targets, feeds } = this.request
+    const { graph, fetches, targets, feeds } = this.state.request
     const edges = fetches.map(({ node, index }): Edge => {
       return { node: graph.byName.get(node) as number, port: '', index }
     })
@@ -193,22 +91,18 @@ export class Trace {
 
   /** A copy that goes its own way from here. */
   fork(): Trace {
-    return new Trace(this.request, this.tools, this)
+    return new Trace(this.state.request, this.state.tools, this)
   }
 
   /** Takes the answer to the need that {@link Trace.advance} stopped with. */
   answer(need: Need, answer: Answer): void {
     if (need.kind === 'content' && answer.kind === 'content') {
-      if (need.value.kind === 'array') this.contents.set(need.value.source, answer.tensor)
+      if (need.value.kind === 'array') this.state.contents.set(need.value.source, answer.tensor)
     } else if (need.kind === 'step' && answer.kind === 'step') {
       this.#answers.push({ step: need.step, shapes: answer.shapes })
     } else {
       throw new Error('the answer is of another kind than the need')
     }
-  }
-
-  nextId(): number {
-    return this.#nextId++
   }
 
   /** Walks on, to the end (its results) or to a need. */
@@ -230,7 +124,7 @@ export class Trace {
   #walkNode(frame: Frame, place: number): Need | undefined {
     const node = frame.body.nodes[place]
     if (++this.#walked > maxNodes) throw tooLong()
-    const [steps, checked] = [this.steps.length, this.checked.length]
+    const [steps, checked] = [this.state.steps.length, this.state.checked.length]
     let lowered: Lowered
     try {
       lowered =
@@ -240,8 +134,8 @@ export class Trace {
     } catch (error) {
       if (!(error instanceof Suspension)) throw nameNode(error, frame.path, node)
       // The lowering begins again once the answer is there.
-      this.steps.length = steps
-      this.checked.length = checked
+      this.state.steps.length = steps
+      this.state.checked.length = checked
       return error.need
     }
     this.#pending = undefined
@@ -312,7 +206,7 @@ export class Trace {
     const already = frame.values.get(place)
     // Arguments of a function, and constants of a loop after its first iteration, are there already.
     if (already !== undefined) return already
-    const direct = this.request.graph.functions.get(node.op)
+    const direct = this.state.request.graph.functions.get(node.op)
     const definition = definitionOf(node.op)
     if (definition === undefined && direct === undefined) throw unknownOp(node, frame.path)
     const isMerge = node.op === 'Merge' || node.op === 'RefMerge'
@@ -324,7 +218,9 @@ export class Trace {
       : inputs.some(isDeadValue) || node.controls.some((control) => this.#isDead(frame, control))
     if (isDead && node.op !== 'ControlTrigger') {
       frame.dead.add(place)
-      return new Array<Value>(this.#outputCount(node, frame)).fill(deadValue)
+      return new Array<Value>(outputCount(this.state.request.graph, node, frame.bindings)).fill(
+        deadValue,
+      )
     }
     if (definition === undefined) {
       return {
@@ -345,7 +241,7 @@ export class Trace {
     raw: readonly Value[],
   ): NodeLowering {
     return new NodeLowering({
-      trace: this,
+      trace: this.state,
       node,
       path: frame.path,
       definition,
@@ -397,15 +293,19 @@ export class Trace {
   #valueOf(frame: Frame, edge: Edge): Value {
     if (frame.path === '') {
       const name = `${frame.body.nodes[edge.node].name}:${edge.index}`
-      const type = this.request.feeds.get(name)
-      if (type !== undefined) return this.#fed(name, type)
+      const type = this.state.request.feeds.get(name)
+      if (type !== undefined) return this.state.fed(name, type)
     }
     let values: readonly Value[] | undefined
     for (const one of this.#visible(frame)) {
       values ??= one.values.get(edge.node)
     }
     const producer = frame.body.nodes[edge.node]
-    const index = edge.index + (edge.port === '' ? 0 : this.#portOffset(producer, edge.port, frame))
+    const index =
+      edge.index +
+      (edge.port === ''
+        ? 0
+        : portOffset(this.state.request.graph, producer, edge.port, frame.bindings, frame.path))
     const value = values?.[index]
     if (value === undefined) {
       throw new Refusal(
@@ -418,51 +318,9 @@ export class Trace {
     return value
   }
 
-  #fed(name: string, { dtype, shape }: TensorType): TensorValue {
-    let value = this.#feeds.get(name)
-    if (value === undefined) {
-      value = arrayOf({ kind: 'feed', name, dtype, shape })
-      this.#feeds.set(name, value)
-    }
-    return value
-  }
-
-  /** First output of a named output list. */
-  #portOffset(node: GraphNode, port: string, frame: Frame): number {
-    const called = this.request.graph.functions.get(node.op)
-    if (called !== undefined) {
-      const place = called.outputs.findIndex((output) => output.name === port)
-      if (place >= 0) return place
-    }
-    const definition = definitionOf(node.op)
-    let offset = 0
-    if (definition !== undefined) {
-      const attributes = new Attributes(node, definition.attributes, frame.bindings)
-      for (const output of definition.outputs) {
-        if (output.name === port) return offset
-        offset += countOf(output, attributes)
-      }
-    }
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'graph/port',
-      `Node "${frame.path}${node.name}" (op ${node.op}) has no output named "${port}".`,
-      { names: { node: `${frame.path}${node.name}`, output: port } },
-    )
-  }
-
-  #outputCount(node: GraphNode, frame: Frame): number {
-    const called = this.request.graph.functions.get(node.op)
-    if (called !== undefined) return called.outputs.length
-    const definition = definitionOf(node.op)
-    if (definition === undefined) return 0
-    const attributes = new Attributes(node, definition.attributes, frame.bindings)
-    return definition.outputs.reduce((sum, output) => sum + countOf(output, attributes), 0)
-  }
-
   #enter(caller: Frame, node: GraphNode, call: Call): void {
     const { name, bindings } = call.function
-    const callee = this.request.graph.functions.get(name)
+    const callee = this.state.request.graph.functions.get(name)
     const path = `${caller.path}${node.name}/`
     if (callee === undefined) {
       throw new Refusal(
@@ -512,11 +370,11 @@ export class Trace {
   }
 
   #traced(): Traced {
-    const { fetches } = this.request
+    const { fetches } = this.state.request
     const values = (this.#results ?? []).map((value, place): TensorValue => {
       const name = `${fetches[place].node}:${fetches[place].index}`
-      if (value.kind === 'reference') return this.readVariable(value.variable)
-      if (value.kind === 'known' || value.kind === 'array') return this.resolved(value)
+      if (value.kind === 'reference') return this.state.readVariable(value.variable)
+      if (value.kind === 'known' || value.kind === 'array') return this.state.resolved(value)
       if (value.kind === 'dead') {
         throw new Refusal(
           'INVALID_ARGUMENT',
@@ -534,9 +392,9 @@ export class Trace {
     })
     return {
       fetches: values,
-      assigned: [...this.variables.values()].filter((state) => state.assigned),
-      steps: this.steps,
-      checked: this.checked,
+      assigned: [...this.state.variables.values()].filter((one) => one.assigned),
+      steps: this.state.steps,
+      checked: this.state.checked,
     }
   }
 
@@ -550,76 +408,8 @@ export class Trace {
       }
       for (const place of neededPlaces(frame)) live.push(...(frame.values.get(place) ?? []))
     }
-    for (const { value } of this.variables.values()) if (value !== undefined) live.push(value)
-    live.push(...this.lists.values())
+    live.push(...this.state.liveValues())
     return live
-  }
-
-  /** The value, known if its content was seen. */
-  resolved(value: TensorValue): TensorValue {
-    if (value.kind === 'known') return value
-    const tensor = this.contents.get(value.source)
-    if (tensor === undefined) return value
-    return {
-      kind: 'known',
-      dtype: value.dtype,
-      shape: value.shape,
-      tensor: { ...tensor, shape: value.shape },
-    }
-  }
-
-  /** State of a variable, made from the run's bindings where it is new here. */
-  stateOf(variable: Variable): VariableState {
-    const key = variableKey(variable.container, variable.name)
-    let state = this.variables.get(key)
-    if (state === undefined) {
-      const type = this.request.variables.get(key)
-      state = { variable, value: this.#initialValue(variable, type), assigned: false }
-      this.variables.set(key, state)
-    }
-    return state
-  }
-
-  #initialValue(variable: Variable, type: TensorType | undefined): TensorValue | undefined {
-    if (type === undefined) return undefined
-    if (type.dtype !== variable.dtype) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'variable/type',
-        `Variable "${variable.name}" holds ${type.dtype}; node "${variable.node}" declares ${variable.dtype}.`,
-        { names: { variable: variable.name, node: variable.node } },
-      )
-    }
-    return arrayOf({ kind: 'variable', variable, dtype: type.dtype, shape: type.shape })
-  }
-
-  setState(state: VariableState): void {
-    const { container, name } = state.variable
-    this.variables.set(variableKey(container, name), state)
-  }
-
-  /** Current value of a variable; refuses one that has none, in TensorFlow's words. */
-  readVariable(variable: Variable): TensorValue {
-    const { value } = this.stateOf(variable)
-    if (value !== undefined) return this.resolved(value)
-    const { name, container } = variable
-    const message = variable.reference
-      ? `Attempting to use uninitialized value ${name}`
-      : `Error while reading resource variable ${name} from Container: ${container === '' ? 'localhost' : container}. This could mean that the variable was uninitialized. Not found: Resource ${container === '' ? 'localhost' : container}/${name}/N10tensorflow3VarE does not exist.`
-    throw new Refusal('FAILED_PRECONDITION', 'variable/uninitialized', message, {
-      names: { variable: name },
-      fix: 'Run its initializer, assign it a value, or restore a checkpoint.',
-    })
-  }
-}
-
-function copyFrame(frame: Frame): Frame {
-  const { loop } = frame
-  return {
-    ...frame,
-    values: new Map(frame.values),
-    dead: new Set(frame.dead),
-    loop: loop === undefined ? undefined : { ...loop, left: new Map(loop.left) },
   }
 }
 
@@ -660,65 +450,8 @@ function tooLong(): Refusal {
   )
 }
 
-/** The whole of a source; known where it has no elements. */
-function arrayOf(source: Source): TensorValue {
-  const { dtype, shape } = source
-  if (elementCountOf(shape) > 0) return { kind: 'array', dtype, shape, source }
-  return { kind: 'known', dtype, shape, tensor: emptyTensor(dtype, shape) }
-}
-
-/** Nodes whose values the units still to come use, or the frame's results. */
-function neededPlaces(frame: Frame): Set<number> {
-  const needed = new Set(frame.outputs.map((edge) => edge.node))
-  const see = (unit: Unit): void => {
-    if (typeof unit !== 'number') {
-      for (const one of unit.units) see(one)
-      return
-    }
-    const node = frame.body.nodes[unit]
-    for (const edge of node.inputs) needed.add(edge.node)
-    needed.add(unit)
-  }
-  // A loop's units all come again.
-  const first = frame.loop === undefined ? frame.next : 0
-  for (const unit of frame.units.slice(first)) see(unit)
-  return needed
-}
-
 function isDeadValue(value: Value): boolean {
   return value.kind === 'dead'
-}
-
-/** Everything of a function that its results and control results need, and its nodes with effects. */
-export function functionOrder(callee: GraphFunction): number[] {
-  const wanted = new Set([
-    ...callee.inputs.keys(),
-    ...callee.outputs.map((output) => output.source.node),
-    ...callee.controlOutputs,
-  ])
-  for (const [place, node] of callee.nodes.entries()) {
-    if (definitionOf(node.op)?.always === true) wanted.add(place)
-  }
-  return runningOrder(callee, [...wanted])
-}
-
-/** The refusal of an op that no definition covers. */
-export function unknownOp(node: GraphNode, path: string): Refusal {
-  const names = { op: node.op, node: `${path}${node.name}` }
-  if (isRefusedOp(node.op)) {
-    return new Refusal(
-      'PERMISSION_DENIED',
-      'op/not-allowed',
-      `Op ${node.op} of node "${names.node}" touches the host and is never run here.`,
-      { names },
-    )
-  }
-  return new Refusal(
-    'UNIMPLEMENTED',
-    'op/unknown',
-    `Op ${node.op} of node "${names.node}" is not implemented.`,
-    { names },
-  )
 }
 
 /** A Refusal with the node named, if it names none. */
