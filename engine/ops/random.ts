@@ -4,6 +4,7 @@ import {
   elementCountOf,
   elementsOf,
   type NumericTensor,
+  numericTensor,
   type Shape,
   type Tensor,
   tensorOfElements,
@@ -31,7 +32,17 @@ import type { StepState, TensorValue } from './value.ts'
 const floats = '{half, bfloat16, float, double}'
 const seeds = ['seed: int = 0', 'seed2: int = 0']
 
-type Fill = (state: PhiloxState, dtype: RandomDType, count: number) => number[]
+type Fill = (state: PhiloxState, dtype: RandomDType, count: number) => number[] | Float32Array
+
+/** The tensor of numbers that were drawn; takes a Float32Array over as it is. */
+function tensorOfDrawn(
+  dtype: RandomDType,
+  shape: Shape,
+  values: number[] | Float32Array,
+): NumericTensor {
+  if (dtype !== 'float32' || Array.isArray(values)) return tensorOfElements(dtype, shape, values)
+  return numericTensor(dtype, shape, new Uint8Array(values.buffer))
+}
 
 /** The node's stream where this run takes it up; the next run goes on `blocks` further. */
 function takeStream(
@@ -82,7 +93,7 @@ function filled(name: string, fill: Fill): OpDefinition {
       const dtype = at.attributes.type('dtype') as RandomDType
       const count = elementCountOf(shape)
       return drawn(at, [], dtype, shape, BigInt(count) * blocksPerElement, (stream) =>
-        tensorOfElements(dtype, shape, fill(stream, dtype, count)),
+        tensorOfDrawn(dtype, shape, fill(stream, dtype, count)),
       )
     },
   })
@@ -250,7 +261,7 @@ function statelessV2(name: string, fill: Fill): OpDefinition {
         run: ([key, counter, algorithm]) => {
           checkAlgorithm(algorithm)
           const values = fill(stateOfKey(key, counter), dtype, elementCountOf(shape))
-          return [tensorOfElements(dtype, shape, values)]
+          return [tensorOfDrawn(dtype, shape, values)]
         },
       })
     },
@@ -302,7 +313,7 @@ function statelessV1(name: string, fill: Fill): OpDefinition {
         outputs: [{ dtype, shape }],
         run: ([seed]) => {
           const values = fill(statelessState(...seedsOf(seed)), dtype, elementCountOf(shape))
-          return [tensorOfElements(dtype, shape, values)]
+          return [tensorOfDrawn(dtype, shape, values)]
         },
       })
     },

@@ -42,8 +42,20 @@ function groupOf(dtype: RandomDType): 2 | 4 {
 }
 
 /** Numbers in `[0, 1)`. */
-export function fillUniform(state: PhiloxState, dtype: RandomDType, count: number): number[] {
+export function fillUniform(
+  state: PhiloxState,
+  dtype: RandomDType,
+  count: number,
+): number[] | Float32Array {
   const philox = new Philox(state)
+  if (dtype === 'float32') {
+    const words = new Uint32Array(count)
+    philox.fill(words, 0, count)
+    const numbers = new Float32Array(words.buffer)
+    for (let at = 0; at < count; at++) words[at] = 0x3f800000 | (words[at] & 0x7fffff)
+    for (let at = 0; at < count; at++) numbers[at] -= 1
+    return numbers
+  }
   const values = new Array<number>(count)
   const group = groupOf(dtype)
   for (let start = 0; start < count; start += group) {

@@ -4,6 +4,9 @@
 
 const multiplier0 = 0xd2511f53
 const multiplier1 = 0xcd9e8d57
+// The multipliers' halves: products of halves stay within 32 bits, which keeps all of it in integer registers.
+const [low0, high0] = [multiplier0 & 0xffff, multiplier0 >>> 16]
+const [low1, high1] = [multiplier1 & 0xffff, multiplier1 >>> 16]
 const weyl0 = 0x9e3779b9
 const weyl1 = 0xbb67ae85
 const rounds = 10
@@ -12,14 +15,6 @@ const rounds = 10
 export interface PhiloxState {
   readonly key: readonly [number, number]
   readonly counter: readonly [number, number, number, number]
-}
-
-/** High 32 bits of a product of unsigned 32-bit numbers. */
-function multiplyHigh(a: number, b: number): number {
-  const [aLow, aHigh, bLow, bHigh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16]
-  const middle = aHigh * bLow + ((aLow * bLow) >>> 16)
-  const carry = (middle & 0xffff) + aLow * bHigh
-  return (aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0
 }
 
 /** The stream that TensorFlow gives an op with these two seeds. */
@@ -39,44 +34,57 @@ export function skipped({ key, counter }: PhiloxState, blocks: bigint): PhiloxSt
 
 /** Draws blocks of four words, one after another. */
 export class Philox {
-  readonly #key: readonly [number, number]
-  readonly #counter: [number, number, number, number]
+  readonly #key: Int32Array
+  readonly #counter: Int32Array
   /** The four words drawn last. */
   readonly words = new Uint32Array(4)
 
   constructor({ key, counter }: PhiloxState) {
-    this.#key = key
-    this.#counter = [...counter]
+    this.#key = Int32Array.from(key, (word) => word | 0)
+    this.#counter = Int32Array.from(counter, (word) => word | 0)
   }
 
   /** Draws the next block into {@link Philox.words}. */
   next(): Uint32Array {
-    let [c0, c1, c2, c3] = this.#counter
-    let [k0, k1] = this.#key
-    for (let round = 0; round < rounds; round++) {
-      const high0 = multiplyHigh(multiplier0, c0)
-      const low0 = Math.imul(multiplier0, c0) >>> 0
-      const high1 = multiplyHigh(multiplier1, c2)
-      const low1 = Math.imul(multiplier1, c2) >>> 0
-      c0 = (high1 ^ c1 ^ k0) >>> 0
-      c1 = low1
-      c2 = (high0 ^ c3 ^ k1) >>> 0
-      c3 = low0
-      k0 = (k0 + weyl0) >>> 0
-      k1 = (k1 + weyl1) >>> 0
-    }
-    this.words[0] = c0
-    this.words[1] = c1
-    this.words[2] = c2
-    this.words[3] = c3
-    this.#advance()
+    this.fill(this.words, 0, 4)
     return this.words
+  }
+
+  /** Draws blocks into `words` from `start` up to `end`; what is left of the last one is lost. */
+  fill(words: Uint32Array, start: number, end: number): void {
+    const counter = this.#counter
+    for (let at = start; at < end; at += 4) {
+      let [c0, c1, c2, c3] = [counter[0], counter[1], counter[2], counter[3]]
+      let [k0, k1] = [this.#key[0], this.#key[1]]
+      for (let round = 0; round < rounds; round++) {
+        // The high words of both products, from products of halves.
+        const middle0 = (Math.imul(low0, c0 >>> 16) + (Math.imul(low0, c0 & 0xffff) >>> 16)) | 0
+        const carry0 = (Math.imul(high0, c0 & 0xffff) + (middle0 & 0xffff)) | 0
+        const top0 = (Math.imul(high0, c0 >>> 16) + (middle0 >>> 16) + (carry0 >>> 16)) | 0
+        const middle1 = (Math.imul(low1, c2 >>> 16) + (Math.imul(low1, c2 & 0xffff) >>> 16)) | 0
+        const carry1 = (Math.imul(high1, c2 & 0xffff) + (middle1 & 0xffff)) | 0
+        const top1 = (Math.imul(high1, c2 >>> 16) + (middle1 >>> 16) + (carry1 >>> 16)) | 0
+        const bottom0 = Math.imul(multiplier0, c0)
+        const bottom1 = Math.imul(multiplier1, c2)
+        c0 = top1 ^ c1 ^ k0
+        c1 = bottom1
+        c2 = top0 ^ c3 ^ k1
+        c3 = bottom0
+        k0 = (k0 + weyl0) | 0
+        k1 = (k1 + weyl1) | 0
+      }
+      words[at] = c0
+      if (at + 1 < end) words[at + 1] = c1
+      if (at + 2 < end) words[at + 2] = c2
+      if (at + 3 < end) words[at + 3] = c3
+      this.#advance()
+    }
   }
 
   #advance(): void {
     const counter = this.#counter
     for (let word = 0; word < 4; word++) {
-      counter[word] = (counter[word] + 1) >>> 0
+      counter[word] += 1
       if (counter[word] !== 0) return
     }
   }

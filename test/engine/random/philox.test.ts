@@ -1,0 +1,40 @@
+import t from 'tap'
+import { fillUniform, Philox } from '../../../engine/random/index.ts'
+
+const hex = (words: Uint32Array): string =>
+  Array.from(words, (word) => word.toString(16).padStart(8, '0')).join(' ')
+
+t.test("blocks are those of the authors' known answers", async (t) => {
+  const zeros = new Philox({ key: [0, 0], counter: [0, 0, 0, 0] })
+  t.equal(hex(zeros.next()), '6627e8d5 e169c58d bc57ac4c 9b00dbd8')
+  const all = 0xffffffff
+  const ones = new Philox({ key: [all, all], counter: [all, all, all, all] })
+  t.equal(hex(ones.next()), '408f276d 41c83b0e a20bc7c6 6d5451fd')
+  t.equal(hex(ones.next()), hex(new Philox({ key: [all, all], counter: [0, 0, 0, 0] }).next()))
+  const pi = new Philox({
+    key: [0xa4093822, 0x299f31d0],
+    counter: [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+  })
+  t.equal(hex(pi.next()), 'd16cfe09 94fdcceb 5001e420 24126ea1')
+})
+
+t.test(
+  'a stretch of words is what blocks one by one are, carries and a last part included',
+  async (t) => {
+    const state = { key: [1, 2], counter: [0xffffffff, 0xffffffff, 3, 4] } as const
+    const one = new Philox(state)
+    const expected = [0, 1, 2].flatMap(() => [...one.next()])
+    const words = new Uint32Array(12)
+    new Philox(state).fill(words, 1, 11)
+    t.same([...words], [0, ...expected.slice(0, 10), 0])
+  },
+)
+
+t.test('a uniform float32 is the low 23 bits of its word, over 2 to the 23rd', async (t) => {
+  const state = { key: [5, 6], counter: [7, 8, 9, 10] } as const
+  const words = [...new Philox(state).next()].slice(0, 3)
+  t.same(
+    [...fillUniform(state, 'float32', 3)],
+    words.map((word) => (word & 0x7fffff) / 2 ** 23),
+  )
+})
