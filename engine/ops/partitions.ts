@@ -9,7 +9,7 @@ import {
   stringTensor,
   type Tensor,
 } from '../../tensor/index.ts'
-import { gatherSlices } from './array.ts'
+import { gatherSlices } from './gather.ts'
 import { isKernelType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { gathered } from './host-movement.ts'

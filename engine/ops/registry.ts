@@ -1,9 +1,11 @@
 // Ops by name, and the ops that are refused because they would touch the host.
 import { arrayOps } from './array.ts'
 import { bitcastOps } from './bitcast.ts'
+import { blockOps } from './blocks.ts'
 import { colorOps } from './colors.ts'
 import { complexOps } from './complex-ops.ts'
 import { controlOps } from './control.ts'
+import { convolutionOps } from './convolutions.ts'
 import { coreOps } from './core.ts'
 import { decompositionOps } from './decompositions.ts'
 import type { OpDefinition } from './definition.ts'
@@ -13,13 +15,16 @@ import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
 import { fakeQuantizationOps } from './fake-quantization.ts'
 import { fourierOps } from './fourier.ts'
+import { gatherOps } from './gather.ts'
 import { linalgOps } from './linalg.ts'
 import { listOps } from './lists.ts'
 import { lookupOps } from './lookup.ts'
 import { movementOps } from './movement.ts'
 import { nnOps } from './nn.ts'
+import { normalizationOps } from './normalization.ts'
 import { parsingOps } from './parsing.ts'
 import { partitionOps } from './partitions.ts'
+import { poolOps } from './pools.ts'
 import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
@@ -27,6 +32,7 @@ import { resizeOps } from './resize.ts'
 import { scatterOps } from './scatter-ops.ts'
 import { searchOps } from './searches.ts'
 import { segmentOps } from './segments.ts'
+import { sequenceOps } from './sequences.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { sortingOps } from './sorting.ts'
@@ -36,6 +42,7 @@ import { hashOps } from './string-hashes.ts'
 import { patternOps } from './string-patterns.ts'
 import { stringOps } from './strings.ts'
 import { temporaryOps } from './temporary.ts'
+import { tensorArrayOps } from './tensor-arrays.ts'
 import { trainingOps } from './training.ts'
 import { uniqueOps } from './uniques.ts'
 import { variableOps } from './variables.ts'
@@ -45,16 +52,23 @@ const families = [
   shapeOps,
   elementwiseOps,
   movementOps,
+  blockOps,
+  sequenceOps,
   arrayOps,
+  gatherOps,
   reductionOps,
   linalgOps,
   nnOps,
+  convolutionOps,
+  poolOps,
+  normalizationOps,
   variableOps,
   parsingOps,
   lookupOps,
   randomOps,
   controlOps,
   listOps,
+  tensorArrayOps,
   scatterOps,
   sliceAssignOps,
   temporaryOps,
