@@ -31,7 +31,7 @@ export function placesWithin(
 }
 
 /** Rows that the host makes a list of. */
-const maxRows = 2 ** 28
+const maxRows = 2 ** 26
 
 /** The count as it is; refuses (`run/too-large`) more rows than the host makes a list of. */
 export function boundedRows(count: number): number {

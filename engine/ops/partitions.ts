@@ -6,16 +6,15 @@ import {
   numericTensor,
   type Shape,
   sameShape,
-  stringTensor,
   type Tensor,
 } from '../../tensor/index.ts'
-import { gatherSlices } from './gather.ts'
 import { isKernelType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { gatherSlices } from './gather.ts'
 import { gathered } from './host-movement.ts'
 import { boundedRows, formatPosition, placesWithin } from './indices.ts'
 import { integersOf, invalid } from './shapes.ts'
-import { stringsOf } from './string-values.ts'
+import { joined } from './sparse-structure.ts'
 import type { TensorValue } from './value.ts'
 
 /** An int32 vector. */
@@ -166,15 +165,6 @@ function stitchedOnHost(
     },
   })
   return merged
-}
-
-/** All elements of several tensors of one type, one after the other. */
-function joined(tensors: readonly Tensor[]): Tensor {
-  const count = tensors.reduce((sum, { shape }) => sum + elementCountOf(shape), 0)
-  const [first] = tensors
-  if (first.dtype === 'string') return stringTensor([count], tensors.flatMap(stringsOf))
-  const parts = tensors.map((tensor) => (tensor as typeof first).bytes)
-  return numericTensor(first.dtype, [count], new Uint8Array(Buffer.concat(parts)))
 }
 
 /** Dealing rows out and putting them together. */

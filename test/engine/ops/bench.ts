@@ -24,6 +24,8 @@ export type AttributeText =
   | { readonly shape: readonly number[] }
   | { readonly float: number }
   | { readonly ints: readonly number[] }
+  | { readonly floats: readonly number[] }
+  | { readonly texts: readonly string[] }
   | { readonly tensor: Tensor }
   | number
   | boolean
@@ -45,6 +47,10 @@ function attributeOf(value: AttributeText): AttributeDraft {
   if ('type' in value) return { type: numberOfDType(value.type) }
   if ('float' in value) return { f: value.float }
   if ('ints' in value) return { list: { i: value.ints.map(BigInt) } }
+  if ('floats' in value) return { list: { f: value.floats } }
+  if ('texts' in value) {
+    return { list: { s: value.texts.map((text) => new TextEncoder().encode(text)) } }
+  }
   if ('tensor' in value) return { tensor: protoOfTensor(value.tensor) }
   return { shape: { dim: value.shape.map((size) => ({ size })) } }
 }
@@ -74,6 +80,11 @@ export function floats(shape: readonly number[], values: readonly number[]): Ten
 /** An int32 tensor. */
 export function ints(shape: readonly number[], values: readonly number[]): Tensor {
   return tensorOfElements('int32', shape, values)
+}
+
+/** An int64 tensor. */
+export function longs(shape: readonly number[], values: readonly number[]): Tensor {
+  return tensorOfElements('int64', shape, values.map(BigInt))
 }
 
 /** A string tensor of texts (UTF-8). */
