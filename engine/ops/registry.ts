@@ -30,6 +30,7 @@ import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
 import { resizeOps } from './resize.ts'
+import { resizeGradientOps } from './resize-gradients.ts'
 import { scatterOps } from './scatter-ops.ts'
 import { searchOps } from './searches.ts'
 import { segmentOps } from './segments.ts'
@@ -102,6 +103,7 @@ const families = [
   sparseStructureOps,
   setOps,
   raggedOps,
+  resizeGradientOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

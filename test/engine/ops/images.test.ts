@@ -54,6 +54,14 @@ for (const device of benchDevices) {
         t.same(near(made), new Array(9).fill(3))
       })
 
+      await t.test('what a resized image brings back adds up to what it got', async (t) => {
+        const grads = floats([1, 1, 4, 1], [1, 2, 4, 8])
+        t.same(await one('ResizeBilinearGrad', [grads, line]), [2, 13])
+        t.same(await one('ResizeNearestNeighborGrad', [grads, ints([2], [1, 2])]), [3, 12])
+        const cubic = await one('ResizeBicubicGrad', [grads, line])
+        t.same(near([Number(cubic[0]) + Number(cubic[1])]), [15])
+      })
+
       await t.test('crops take what lies outside from the attribute', async (t) => {
         const image = floats([1, 2, 2, 1], [1, 2, 3, 4])
         const crop = (owner: number) =>
