@@ -1,3 +1,4 @@
+// Blocks of space moved into the batch or the depth, and back.
 import type { Expression } from '../ir/index.ts'
 import { defineOp, type OpDefinition } from './definition.ts'
 import { moved } from './movement.ts'

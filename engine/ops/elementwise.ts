@@ -1,57 +1,13 @@
 // Elementwise ops: one line each over scalar rows. Which rows there are, and how exact, is in engine/ir.
-import {
-  elementCountOf,
-  elementsOf,
-  formatShape,
-  type Shape,
-  type StringTensor,
-  sameShape,
-  stridesOf,
-  stringTensor,
-  type Tensor,
-  tensorOfElements,
-} from '../../tensor/index.ts'
-import { type Expression, isFloat, isUnsigned, type ScalarType } from '../ir/index.ts'
-import type { Builder } from './builder.ts'
+import { elementsOf, formatShape, sameShape, type Tensor } from '../../tensor/index.ts'
+import { type Expression, isFloat, isUnsigned } from '../ir/index.ts'
 import { elementwise, scalarType } from './common.ts'
 import { complexComparison, complexElementwise, isComplex } from './complex-ops.ts'
-import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { defineOp, type OpDefinition } from './definition.ts'
+import { binary, both, type One, row, type Two, unary } from './elementwise-form.ts'
+import { compareStrings, joinStrings } from './elementwise-strings.ts'
 import { broadcastPositions, broadcastShape, invalid } from './shapes.ts'
-import type { BodyScope, ComputeCheck, TensorValue } from './value.ts'
-
-type One = (b: Builder, x: Expression, dtype: ScalarType) => Expression
-type Two = (b: Builder, x: Expression, y: Expression, dtype: ScalarType) => Expression
-
-const row =
-  (name: string): One =>
-  (b, x) =>
-    b.one(name, x)
-
-const both =
-  (name: string): Two =>
-  (b, x, y) =>
-    b.both(name, x, y)
-
-/** An op of one operand whose result has its type. */
-function unary(
-  name: string,
-  body: One = row(name.toLowerCase()),
-  [input, output]: readonly [string, string] = ['x', 'y'],
-): OpDefinition {
-  return defineOp({
-    name,
-    inputs: [`${input}: T`],
-    outputs: [`${output}: T`],
-    attributes: ['T: type'],
-    infer: (shapes) => shapes,
-    lower: (at) => {
-      const x = at.input(input)
-      if (isComplex(x.dtype)) return [complexElementwise(at, [x])]
-      const dtype = scalarType(x.dtype)
-      return [elementwise(at, [x], dtype, (b, [operand]) => body(b, operand, dtype))]
-    },
-  })
-}
+import type { BodyScope, ComputeCheck } from './value.ts'
 
 /** A test of one operand. */
 function test(name: string, body: One): OpDefinition {
@@ -65,22 +21,6 @@ function test(name: string, body: One): OpDefinition {
       const x = at.input('x')
       const dtype = scalarType(x.dtype)
       return [elementwise(at, [x], 'bool', (b, [operand]) => body(b, operand, dtype))]
-    },
-  })
-}
-
-/** An op of two operands that broadcast; the result has their type. */
-function binary(name: string, body: Two): OpDefinition {
-  return defineOp({
-    name,
-    inputs: ['x: T', 'y: T'],
-    outputs: ['z: T'],
-    attributes: ['T: type'],
-    lower: (at) => {
-      const operands = [at.input('x'), at.input('y')]
-      if (isComplex(operands[0].dtype)) return [complexElementwise(at, operands)]
-      const dtype = scalarType(operands[0].dtype)
-      return [elementwise(at, operands, dtype, (b, [x, y]) => body(b, x, y, dtype))]
     },
   })
 }
@@ -157,113 +97,6 @@ function logical(name: string, rowName: string): OpDefinition {
     ],
   })
 }
-
-/** The gradient of an elementwise op, by what came in or out of it. */
-function gradient(name: string, inputs: readonly [string, string], body: Two): OpDefinition {
-  return defineOp({
-    name,
-    inputs: inputs.map((input) => `${input}: T`),
-    outputs: [inputs[0] === 'gradients' ? 'backprops: T' : 'z: T'],
-    attributes: ['T: type'],
-    lower: (at) => {
-      const operands = inputs.map((input) => at.input(input))
-      if (isComplex(operands[0].dtype)) return [complexElementwise(at, operands)]
-      const dtype = scalarType(operands[0].dtype)
-      return [elementwise(at, operands, dtype, (b, [x, y]) => body(b, x, y, dtype))]
-    },
-  })
-}
-
-const sigmoid: One = (b, x) => b.div(1, b.add(b.one('exp', b.one('neg', x)), 1))
-
-/** Where `x` is so large or small that log(1 + exp(x)) is x or exp(x): TensorFlow's threshold. */
-const softplus: One = (b, x, dtype) => {
-  const epsilon =
-    { float64: 2 ** -52, float16: 2 ** -10, bfloat16: 2 ** -7 }[dtype as string] ?? 2 ** -23
-  const threshold = Math.log(epsilon) + 2
-  const exp = b.one('exp', x)
-  const middle = b.select(b.less(x, threshold), exp, b.one('log1p', exp))
-  return b.select(b.greater(x, -threshold), x, middle)
-}
-
-const seluScale = 1.0507009873554805
-const seluScaleAlpha = 1.7580993408473768
-
-const leakyRelu = defineOp({
-  name: 'LeakyRelu',
-  inputs: ['features: T'],
-  outputs: ['activations: T'],
-  attributes: ['alpha: float = 0.2', 'T: {half, bfloat16, float, double} = float'],
-  infer: (shapes) => shapes,
-  lower: (at) => {
-    const x = at.input('features')
-    const alpha = at.attributes.float('alpha')
-    return [
-      elementwise(at, [x], scalarType(x.dtype), (b, [v]) =>
-        b.select(b.greater(v, 0), v, b.mul(v, alpha)),
-      ),
-    ]
-  },
-})
-
-const leakyReluGrad = defineOp({
-  name: 'LeakyReluGrad',
-  inputs: ['gradients: T', 'features: T'],
-  outputs: ['backprops: T'],
-  attributes: ['alpha: float = 0.2', 'T: {half, bfloat16, float, double} = float'],
-  lower: (at) => {
-    const operands = [at.input('gradients'), at.input('features')]
-    const alpha = at.attributes.float('alpha')
-    return [
-      elementwise(at, operands, scalarType(operands[0].dtype), (b, [dy, x]) =>
-        b.select(b.greater(x, 0), dy, b.mul(dy, alpha)),
-      ),
-    ]
-  },
-})
-
-const activation = ['features', 'activations'] as const
-
-const activations: readonly OpDefinition[] = [
-  unary('Sigmoid', sigmoid),
-  unary('Softplus', softplus, activation),
-  unary('Softsign', (b, x) => b.div(x, b.add(b.one('abs', x), 1)), activation),
-  unary('Relu', (b, x) => b.max(x, 0), activation),
-  unary('Relu6', (b, x) => b.min(b.max(x, 0), 6), activation),
-  unary('Elu', (b, x) => b.select(b.less(x, 0), b.one('expm1', x), x), activation),
-  unary(
-    'Selu',
-    (b, x) => b.select(b.less(x, 0), b.mul(b.one('expm1', x), seluScaleAlpha), b.mul(x, seluScale)),
-    activation,
-  ),
-  leakyRelu,
-  leakyReluGrad,
-]
-
-const gradients: readonly OpDefinition[] = [
-  gradient('ReluGrad', ['gradients', 'features'], (b, dy, x) => b.select(b.greater(x, 0), dy, 0)),
-  gradient('Relu6Grad', ['gradients', 'features'], (b, dy, x) =>
-    b.select(b.and(b.greater(x, 0), b.less(x, 6)), dy, 0),
-  ),
-  gradient('EluGrad', ['gradients', 'outputs'], (b, dy, y) =>
-    b.select(b.less(y, 0), b.mul(b.add(y, 1), dy), dy),
-  ),
-  gradient('SeluGrad', ['gradients', 'outputs'], (b, dy, y) =>
-    b.select(b.less(y, 0), b.mul(dy, b.add(y, seluScaleAlpha)), b.mul(dy, seluScale)),
-  ),
-  gradient('SoftplusGrad', ['gradients', 'features'], (b, dy, x) =>
-    b.div(dy, b.add(b.one('exp', b.one('neg', x)), 1)),
-  ),
-  gradient('SoftsignGrad', ['gradients', 'features'], (b, dy, x) =>
-    b.div(dy, b.one('square', b.add(b.one('abs', x), 1))),
-  ),
-  gradient('SigmoidGrad', ['y', 'dy'], (b, y, dy) => b.mul(b.mul(dy, y), b.sub(1, y))),
-  gradient('TanhGrad', ['y', 'dy'], (b, y, dy) => b.mul(dy, b.sub(1, b.one('square', y)))),
-  gradient('SqrtGrad', ['y', 'dy'], (b, y, dy) => b.div(b.mul(dy, 0.5), y)),
-  gradient('RsqrtGrad', ['y', 'dy'], (b, y, dy) => b.mul(b.mul(b.mul(dy, y), b.mul(y, y)), -0.5)),
-  gradient('ReciprocalGrad', ['y', 'dy'], (b, y, dy) => b.mul(b.mul(b.one('neg', dy), y), y)),
-  gradient('InvGrad', ['y', 'dy'], (b, y, dy) => b.mul(b.mul(b.one('neg', dy), y), y)),
-]
 
 /** Of integers TensorFlow gives 0: its half, 0.5, is 0 in their type, so that every value is a tie. */
 const round: One = (b, x, dtype) => (isFloat(dtype) ? b.one('round', x) : b.number(dtype, 0))
@@ -375,66 +208,6 @@ const add = defineOp({
     return [elementwise(at, operands, dtype, (b, [x, y]) => b.add(x, y))]
   },
 })
-
-function joinStrings(at: Lowering): TensorValue {
-  const operands = [at.input('x'), at.input('y')]
-  const shape = broadcastShape(operands[0].shape, operands[1].shape)
-  const [output] = at.step({
-    inputs: operands,
-    outputs: [{ dtype: 'string', shape }],
-    run: (tensors) => {
-      const [x, y] = tensors.map((tensor) => broadcastStrings(tensor as StringTensor, shape))
-      return [
-        stringTensor(
-          shape,
-          x.map((bytes, place) => concatBytes(bytes, y[place])),
-        ),
-      ]
-    },
-  })
-  return output
-}
-
-function compareStrings(at: Lowering, wantsEqual: boolean): TensorValue {
-  const operands = [at.input('x'), at.input('y')]
-  const shape = broadcastShape(operands[0].shape, operands[1].shape)
-  const [output] = at.step({
-    inputs: operands,
-    outputs: [{ dtype: 'bool', shape }],
-    run: (tensors) => {
-      const [x, y] = tensors.map((tensor) => broadcastStrings(tensor as StringTensor, shape))
-      const same = x.map((bytes, place) => sameBytes(bytes, y[place]) === wantsEqual)
-      return [tensorOfElements('bool', shape, same)]
-    },
-  })
-  return output
-}
-
-function broadcastStrings({ shape, strings }: StringTensor, to: Shape): readonly Uint8Array[] {
-  const strides = stridesOf(shape)
-  const skipped = to.length - shape.length
-  return Array.from({ length: elementCountOf(to) }, (_, flat) => {
-    let rest = flat
-    let place = 0
-    for (let axis = to.length - 1; axis >= 0; axis--) {
-      const own = axis - skipped
-      if (own >= 0 && shape[own] !== 1) place += (rest % to[axis]) * strides[own]
-      rest = Math.floor(rest / to[axis])
-    }
-    return strings[place]
-  })
-}
-
-function concatBytes(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.byteLength + b.byteLength)
-  joined.set(a)
-  joined.set(b, a.byteLength)
-  return joined
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && a.every((byte, place) => byte === b[place])
-}
 
 /** Of integers a negative exponent is refused. */
 const pow = defineOp({
@@ -601,8 +374,6 @@ const approximateEqual = defineOp({
 
 /** Elementwise ops. */
 export const elementwiseOps: readonly OpDefinition[] = [
-  ...activations,
-  ...gradients,
   ...unaries,
   ...binaries,
   add,

@@ -1,4 +1,5 @@
 // Ops by name, and the ops that are refused because they would touch the host.
+import { activationOps } from './activations.ts'
 import { arrayOps } from './array.ts'
 import { bitcastOps } from './bitcast.ts'
 import { blockOps } from './blocks.ts'
@@ -25,7 +26,6 @@ import { normalizationOps } from './normalization.ts'
 import { parsingOps } from './parsing.ts'
 import { partitionOps } from './partitions.ts'
 import { poolOps } from './pools.ts'
-import { raggedOps } from './ragged.ts'
 import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
@@ -35,12 +35,9 @@ import { scatterOps } from './scatter-ops.ts'
 import { searchOps } from './searches.ts'
 import { segmentOps } from './segments.ts'
 import { sequenceOps } from './sequences.ts'
-import { setOps } from './sets.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { sortingOps } from './sorting.ts'
-import { sparseStructureOps } from './sparse-structure.ts'
-import { sparseOps } from './sparse.ts'
 import { specialOps } from './special-ops.ts'
 import { codecOps } from './string-codecs.ts'
 import { hashOps } from './string-hashes.ts'
@@ -56,6 +53,7 @@ const families = [
   coreOps,
   shapeOps,
   elementwiseOps,
+  activationOps,
   movementOps,
   blockOps,
   sequenceOps,
@@ -99,10 +97,6 @@ const families = [
   fourierOps,
   specialOps,
   fakeQuantizationOps,
-  sparseOps,
-  sparseStructureOps,
-  setOps,
-  raggedOps,
   resizeGradientOps,
 ]
 
