@@ -26,6 +26,7 @@ import { normalizationOps } from './normalization.ts'
 import { parsingOps } from './parsing.ts'
 import { partitionOps } from './partitions.ts'
 import { poolOps } from './pools.ts'
+import { raggedOps } from './ragged.ts'
 import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
@@ -35,9 +36,12 @@ import { scatterOps } from './scatter-ops.ts'
 import { searchOps } from './searches.ts'
 import { segmentOps } from './segments.ts'
 import { sequenceOps } from './sequences.ts'
+import { setOps } from './sets.ts'
 import { shapeOps } from './shape-ops.ts'
 import { sliceAssignOps } from './slice-assign.ts'
 import { sortingOps } from './sorting.ts'
+import { sparseOps } from './sparse.ts'
+import { sparseStructureOps } from './sparse-structure.ts'
 import { specialOps } from './special-ops.ts'
 import { codecOps } from './string-codecs.ts'
 import { hashOps } from './string-hashes.ts'
@@ -97,6 +101,10 @@ const families = [
   fourierOps,
   specialOps,
   fakeQuantizationOps,
+  sparseOps,
+  sparseStructureOps,
+  setOps,
+  raggedOps,
   resizeGradientOps,
 ]
 

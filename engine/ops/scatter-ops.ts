@@ -8,8 +8,8 @@ import {
   sameShape,
   type Tensor,
 } from '../../tensor/index.ts'
-import { gatherNd } from './gather.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { gatherNd } from './gather.ts'
 import { formatPosition, placesWithin } from './indices.ts'
 import { type Scatter, type ScatterCombine, scattered } from './scatter.ts'
 import { integersOf, invalid, shapeFrom } from './shapes.ts'
