@@ -59,9 +59,3 @@ export function stringTensor(shape: Shape, strings: readonly Uint8Array[]): Stri
   }
   return { dtype: 'string', shape, strings }
 }
-
-/** Bytes that the tensor's elements take (for strings: the sum of their lengths). */
-export function nbytesOf(tensor: Tensor): number {
-  if (tensor.dtype !== 'string') return tensor.bytes.byteLength
-  return tensor.strings.reduce((sum, bytes) => sum + bytes.byteLength, 0)
-}
