@@ -9,13 +9,13 @@ import {
   type NumericTensor,
   Refusal,
   type Shape,
-  stridesOf,
   type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
 import { isKernelType } from './common.ts'
 import * as complex from './complex.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { placeIn } from './host-broadcast.ts'
 import { broadcastShape } from './shapes.ts'
 import type { TensorValue } from './value.ts'
 
@@ -95,17 +95,10 @@ function numbersOf(tensor: Tensor): readonly Complex[] {
 /** Elements repeated to a shape that their own broadcasts to. */
 function spread(tensor: Tensor, to: Shape): readonly Complex[] {
   const all = numbersOf(tensor)
-  const strides = stridesOf(tensor.shape)
-  const skipped = to.length - tensor.shape.length
-  return Array.from({ length: elementCountOf(to) }, (_, flat) => {
-    let rest = flat
-    let place = 0
-    for (let axis = to.length - 1; axis >= skipped; axis--) {
-      if (tensor.shape[axis - skipped] !== 1) place += (rest % to[axis]) * strides[axis - skipped]
-      rest = Math.floor(rest / to[axis])
-    }
-    return all[place]
-  })
+  return Array.from(
+    { length: elementCountOf(to) },
+    (_, flat) => all[placeIn(flat, to, tensor.shape)],
+  )
 }
 
 function mapped(

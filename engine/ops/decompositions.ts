@@ -1,119 +1,21 @@
-// Factors, inverses, determinants and spectra of matrices, and systems of equations: algorithms, done on the
-// host matrix by matrix. What they do is in matrix.ts and spectra.ts; complex matrices are refused.
-import {
-  elementCountOf,
-  elementsOf,
-  formatShape,
-  type NumericDType,
-  Refusal,
-  type Shape,
-  sameShape,
-  stridesOf,
-  type Tensor,
-  tensorOfElements,
-} from '../../tensor/index.ts'
+// Factors, inverses, determinants and spectra of matrices: algorithms, done on the host matrix by matrix.
+// What they do is in matrix.ts and spectra.ts.
+import { formatShape, type NumericDType, sameShape, tensorOfElements } from '../../tensor/index.ts'
 import { scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { eachMatrix, epsilonOf, matrixInput, type Part, roundOf, singular } from './each-matrix.ts'
 import {
   choleskyFactor,
   identity,
   type Matrix,
   orthogonalFactors,
-  product,
-  type Round,
   solveFactored,
-  solveTriangle,
   transposed,
   triangularFactors,
 } from './matrix.ts'
-import { broadcastShape, invalid } from './shapes.ts'
+import { invalid } from './shapes.ts'
 import { type Eigenvalues, singularValues, symmetricEigenvalues } from './spectra.ts'
 import type { TensorValue } from './value.ts'
-
-/** Result for one matrix: its shape, and its type where that is not the input's. */
-interface Part {
-  readonly shape: Shape
-  readonly dtype?: NumericDType
-}
-
-/** Runs on each matrix of a batch (batches broadcast), and stacks what comes of it. */
-function eachMatrix(
-  at: Lowering,
-  inputs: readonly TensorValue[],
-  parts: readonly Part[],
-  run: (matrices: readonly Matrix[]) => readonly ArrayLike<number>[],
-): readonly TensorValue[] {
-  const { dtype } = inputs[0]
-  if (dtype !== 'float32' && dtype !== 'float64') {
-    throw new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
-  }
-  const batches = inputs.map((input) => input.shape.slice(0, -2))
-  const batch = batches.reduce<Shape>(broadcastShape, [])
-  const outputs = parts.map((part) => ({
-    dtype: part.dtype ?? dtype,
-    shape: [...batch, ...part.shape],
-  }))
-  return at.step({
-    inputs,
-    outputs,
-    run: (tensors) => {
-      const all = tensors.map(numbersOf)
-      const results = outputs.map((): number[] => [])
-      for (let place = 0; place < elementCountOf(batch); place++) {
-        const matrices = inputs.map((input, which) =>
-          matrixAt(all[which], input.shape, placeIn(place, batch, batches[which])),
-        )
-        for (const [output, values] of run(matrices).entries()) {
-          for (let k = 0; k < values.length; k++) results[output].push(values[k])
-        }
-      }
-      return outputs.map((output, which) =>
-        tensorOfElements(output.dtype, output.shape, results[which]),
-      )
-    },
-  })
-}
-
-function numbersOf(tensor: Tensor): Float64Array {
-  if (tensor.dtype === 'string') throw new Error('a matrix of strings')
-  return Float64Array.from(elementsOf(tensor), Number)
-}
-
-function matrixAt(all: Float64Array, shape: Shape, place: number): Matrix {
-  const [rows, columns] = shape.slice(-2)
-  const size = rows * columns
-  return { rows, columns, elements: all.slice(place * size, (place + 1) * size) }
-}
-
-/** Which matrix of a batch that was broadcast. */
-function placeIn(flat: number, space: Shape, own: Shape): number {
-  const strides = stridesOf(own)
-  let rest = flat
-  let place = 0
-  for (let axis = space.length - 1; axis >= 0; axis--) {
-    const mine = axis - space.length + own.length
-    if (mine >= 0 && own[mine] !== 1) place += (rest % space[axis]) * strides[mine]
-    rest = Math.floor(rest / space[axis])
-  }
-  return place
-}
-
-function roundOf(input: TensorValue): Round {
-  return input.dtype === 'float32' ? Math.fround : (value) => value
-}
-
-function matrixInput(at: Lowering, name: string, isSquare: boolean): TensorValue {
-  const input = at.input(name)
-  const { shape } = input
-  if (shape.length < 2) {
-    throw invalid('shape/mismatch', `Input tensor ${name} must have rank >= 2, got ${shape.length}`)
-  }
-  const [rows, columns] = shape.slice(-2)
-  if (isSquare && rows !== columns) {
-    throw invalid('shape/mismatch', `Input matrix must be square, got: ${rows} != ${columns}`)
-  }
-  return input
-}
 
 /** An op from a square matrix to one result, or several. */
 function ofSquare(
@@ -141,8 +43,6 @@ function ofSquare(
     },
   })
 }
-
-const singular = (message: string): Refusal => invalid('run/singular', message)
 
 const cholesky = ofSquare('Cholesky', ['output: T'], [], (_at, n) => ({
   parts: [{ shape: [n, n] }],
@@ -224,8 +124,6 @@ const lu = ofSquare(
   }),
 )
 
-const epsilonOf = (input: TensorValue): number => (input.dtype === 'float32' ? 2 ** -23 : 2 ** -52)
-
 /** Refuses a matrix with NaN, of which nothing comes. */
 function spectrumOf(matrix: Matrix, input: TensorValue): Eigenvalues {
   const found = symmetricEigenvalues(matrix, epsilonOf(input))
@@ -264,116 +162,6 @@ const eigenvaluesV1 = ofSquare('SelfAdjointEig', ['output: T'], [], (_at, n, inp
     return [Float64Array.of(...values, ...vectors.elements)]
   },
 }))
-
-/** The two sides of `matrix x = rhs`; refuses sizes that do not fit. */
-function sides(
-  at: Lowering,
-  isSquare: boolean,
-  mayBroadcast: boolean,
-): readonly [TensorValue, TensorValue] {
-  const [matrix, rhs] = [matrixInput(at, 'matrix', isSquare), matrixInput(at, 'rhs', false)]
-  const [rows] = matrix.shape.slice(-2)
-  const [given] = rhs.shape.slice(-2)
-  const batches = [matrix, rhs].map((side) => side.shape.slice(0, -2))
-  if (rows !== given || (!mayBroadcast && !sameShape(batches[0], batches[1]))) {
-    throw invalid(
-      'shape/mismatch',
-      `Input matrix and rhs are incompatible: ${formatShape(matrix.shape)} vs. ${formatShape(rhs.shape)}`,
-    )
-  }
-  return [matrix, rhs]
-}
-
-const notInvertible = 'Input matrix is not invertible.'
-
-const matrixSolve = defineOp({
-  name: 'MatrixSolve',
-  inputs: ['matrix: T', 'rhs: T'],
-  outputs: ['output: T'],
-  attributes: ['adjoint: bool = false', 'T: type'],
-  lower: (at) => {
-    const [matrix, rhs] = sides(at, true, false)
-    const isAdjoint = at.attributes.bool('adjoint')
-    return eachMatrix(at, [matrix, rhs], [{ shape: rhs.shape.slice(-2) }], ([a, b]) => {
-      const source = isAdjoint ? transposed(a) : a
-      if (triangularFactors(source, roundOf(matrix)).isSingular) throw singular(notInvertible)
-      return [
-        solveFactored(
-          triangularFactors(source, (x) => x),
-          b,
-        ).elements,
-      ]
-    })
-  },
-})
-
-const triangularSolve = defineOp({
-  name: 'MatrixTriangularSolve',
-  inputs: ['matrix: T', 'rhs: T'],
-  outputs: ['output: T'],
-  attributes: ['lower: bool = true', 'adjoint: bool = false', 'T: type'],
-  lower: (at) => {
-    const [matrix, rhs] = sides(at, true, true)
-    const isAdjoint = at.attributes.bool('adjoint')
-    const isLower = at.attributes.bool('lower')
-    return eachMatrix(at, [matrix, rhs], [{ shape: rhs.shape.slice(-2) }], ([a, b]) => {
-      for (let k = 0; k < a.rows; k++) {
-        if (a.elements[k * a.rows + k] === 0) throw singular(notInvertible)
-      }
-      const solution = isAdjoint
-        ? solveTriangle(transposed(a), b, !isLower)
-        : solveTriangle(a, b, isLower)
-      return [solution.elements]
-    })
-  },
-})
-
-/** Least squares: by normal equations, or (not `fast`) the shortest solution by singular values. */
-const solveLs = defineOp({
-  name: 'MatrixSolveLs',
-  inputs: ['matrix: T', 'rhs: T', 'l2_regularizer: double'],
-  outputs: ['output: T'],
-  attributes: ['T: type', 'fast: bool = true'],
-  lower: (at) => {
-    const [matrix, rhs] = sides(at, false, false)
-    const [l2] = numbersOf(at.contentOf(at.input('l2_regularizer')))
-    if (!(l2 >= 0)) throw invalid('run/range', 'l2_regularizer must be >= 0.')
-    const [, columns] = matrix.shape.slice(-2)
-    const [, width] = rhs.shape.slice(-2)
-    const isFast = at.attributes.bool('fast')
-    return eachMatrix(at, [matrix, rhs], [{ shape: [columns, width] }], ([a, b]) => [
-      (isFast ? byNormalEquations(a, b, l2) : bySingularValues(a, b, epsilonOf(matrix))).elements,
-    ])
-  },
-})
-
-function byNormalEquations(a: Matrix, b: Matrix, l2: number): Matrix {
-  const across = transposed(a)
-  const isTall = a.rows >= a.columns
-  const gram = isTall ? product(across, a) : product(a, across)
-  for (let k = 0; k < gram.rows; k++) gram.elements[k * gram.rows + k] += l2
-  const lower = choleskyFactor(gram)
-  if (lower === undefined)
-    throw singular(
-      'Input matrix was rank deficient or ill-conditioned. Try setting fast=False or provide a larger l2_regularizer > 0.',
-    )
-  const right = isTall ? product(across, b) : b
-  const solution = solveTriangle(transposed(lower), solveTriangle(lower, right, true), false)
-  return isTall ? solution : product(across, solution)
-}
-
-function bySingularValues(a: Matrix, b: Matrix, epsilon: number): Matrix {
-  const { values, u, v } = singularValues(a, false)
-  const threshold = (values[0] ?? 0) * epsilon * Math.min(a.rows, a.columns)
-  const shares = product(transposed(u), b)
-  for (const [k, value] of values.entries()) {
-    for (let j = 0; j < b.columns; j++) {
-      const place = k * b.columns + j
-      shares.elements[place] = value > threshold ? shares.elements[place] / value : 0
-    }
-  }
-  return product(v, shares)
-}
 
 const qr = defineOp({
   name: 'Qr',
@@ -460,7 +248,7 @@ const cross = defineOp({
   },
 })
 
-/** Factors, solutions and spectra. */
+/** Factors, inverses and spectra. */
 export const decompositionOps: readonly OpDefinition[] = [
   cholesky,
   inverse,
@@ -469,9 +257,6 @@ export const decompositionOps: readonly OpDefinition[] = [
   lu,
   eigenvalues,
   eigenvaluesV1,
-  matrixSolve,
-  triangularSolve,
-  solveLs,
   qr,
   svd,
   cross,

@@ -14,6 +14,7 @@ import { detectionOps } from './detection.ts'
 import { diagonalOps } from './diagonals.ts'
 import { einsumOps } from './einsum.ts'
 import { elementwiseOps } from './elementwise.ts'
+import { equationOps } from './equations.ts'
 import { fakeQuantizationOps } from './fake-quantization.ts'
 import { fourierOps } from './fourier.ts'
 import { gatherOps } from './gather.ts'
@@ -106,6 +107,7 @@ const families = [
   setOps,
   raggedOps,
   resizeGradientOps,
+  equationOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

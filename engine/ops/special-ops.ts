@@ -6,7 +6,6 @@ import {
   type NumericTensor,
   type Shape,
   sameShape,
-  stridesOf,
   type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
@@ -14,6 +13,7 @@ import { type Expression, isFloat } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
 import { elementwise, scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { placeIn } from './host-broadcast.ts'
 import { broadcastShape, invalid } from './shapes.ts'
 import { incompleteBeta, lowerGamma, polygamma, upperGamma, zeta } from './special-functions.ts'
 import type { TensorValue } from './value.ts'
@@ -100,17 +100,9 @@ function quantile(name: string, of: (b: Builder, x: Expression) => Expression): 
 
 function spread(tensor: Tensor, to: Shape): Float64Array {
   const all = elementsOf(tensor as NumericTensor)
-  const strides = stridesOf(tensor.shape)
-  const skipped = to.length - tensor.shape.length
-  return Float64Array.from({ length: elementCountOf(to) }, (_, flat) => {
-    let rest = flat
-    let place = 0
-    for (let axis = to.length - 1; axis >= skipped; axis--) {
-      if (tensor.shape[axis - skipped] !== 1) place += (rest % to[axis]) * strides[axis - skipped]
-      rest = Math.floor(rest / to[axis])
-    }
-    return Number(all[place])
-  })
+  return Float64Array.from({ length: elementCountOf(to) }, (_, flat) =>
+    Number(all[placeIn(flat, to, tensor.shape)]),
+  )
 }
 
 function onHost(
