@@ -52,6 +52,7 @@ const ofOne: Readonly<Record<string, (z: Complex) => Complex>> = {
   Atanh: complex.inverseHyperbolicTangent,
   Sigmoid: complex.logistic,
   Conj: complex.conjugate,
+  ConjugateTranspose: complex.conjugate,
   OnesLike: () => [1, 0],
   ZerosLike: () => [0, 0],
 }

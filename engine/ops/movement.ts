@@ -3,6 +3,7 @@ import { elementCountOf, formatShape, type Shape, sameShape } from '../../tensor
 import type { Expression } from '../ir/index.ts'
 import type { Builder } from './builder.ts'
 import { isKernelType, scalarType } from './common.ts'
+import { complexElementwise, isComplex } from './complex-ops.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { moveOnHost } from './host-movement.ts'
 import {
@@ -54,7 +55,9 @@ const transpose = (name: string): OpDefinition =>
     outputs: ['y: T'],
     attributes: ['T: type', 'Tperm: {int32, int64} = int32'],
     lower: (at) => {
-      const x = at.input('x')
+      const given = at.input('x')
+      const isConjugated = name === 'ConjugateTranspose' && isComplex(given.dtype)
+      const x = isConjugated ? complexElementwise(at, [given]) : given
       const perm = integersOf(at.contentOf(at.input('perm')))
       const rank = x.shape.length
       if (perm.length !== rank) {

@@ -28,6 +28,8 @@ for (const device of benchDevices) {
         t.same(await one('RealDiv', [z, i], complex), [[4, -3]])
         t.same(await one('Sqrt', [z], complex), [[2, 1]])
         t.same(await one('Conj', [z], complex), [[3, -4]])
+        const turned = await one('ConjugateTranspose', [z, ints([1], [0])], complex)
+        t.same(turned, [[3, -4]])
         t.same(await one('ComplexAbs', [z], complex), [5])
         t.same(await one('Imag', [z], complex), [4])
         t.same(await one('Equal', [z, z], complex), [1])
