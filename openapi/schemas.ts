@@ -86,21 +86,33 @@ export const GraphBody = Type.Unknown({
   description: 'A GraphDef: serialized, as protobuf JSON, or in text format.',
 })
 
-/** A described initializer or a constant tensor. */
+/** A described initializer, a constant tensor, or an expression over other variables. */
 const Initializer = Type.Object(
   {
     kind: Type.Optional(
       Type.String({
         description:
-          'zeros, ones, constant, identity, random_uniform, random_normal, truncated_normal, uniform_unit_scaling, variance_scaling, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal. Without it, the object is a tensor.',
+          'zeros, ones, constant, identity, random_uniform, random_normal, truncated_normal, uniform_unit_scaling, variance_scaling, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal. Without it, the object is a tensor or an expression.',
       }),
     ),
-    seed: Type.Optional(Type.Integer()),
+    seed: Type.Optional(Type.Integer({ description: 'Seed of the random op.' })),
+    graph_seed: Type.Optional(
+      Type.Integer({ description: 'Seed of the graph that the op would be in.' }),
+    ),
+    initialized_value: Type.Optional(
+      Type.String({
+        description:
+          'A variable whose initialized value this one starts from; add, sub, mul and div apply to it in the order given.',
+      }),
+    ),
   },
   {
     title: 'Initializer',
     additionalProperties: true,
-    examples: [{ kind: 'glorot_uniform', seed: 7 }],
+    examples: [
+      { kind: 'glorot_uniform', seed: 7 },
+      { initialized_value: 'v', mul: 2 },
+    ],
   },
 )
 

@@ -1,5 +1,6 @@
 // Bytes out: streams whose first piece has come before the status is sent, so that what goes wrong
 // at the start is still a refusal, and small replies that need no stream at all.
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { status } from './errors.ts'
@@ -13,6 +14,8 @@ export interface BinaryReply {
   readonly byteLength: number
   /** All bytes, or those of the range. */
   chunks(range?: ByteRange): AsyncIterable<Uint8Array>
+  /** The memory of the pieces is nobody else's, so that it can be freed as soon as they are sent. */
+  readonly isOwned?: boolean
   /** What a browser should call the file. */
   readonly fileName?: string
 }
@@ -20,11 +23,14 @@ export interface BinaryReply {
 /** Sends the bytes, or the range of them that the request asks for. */
 export async function sendBytes(
   reply: FastifyReply,
-  { contentType, byteLength, chunks, fileName }: BinaryReply,
+  { contentType, byteLength, chunks, isOwned = false, fileName }: BinaryReply,
 ): Promise<FastifyReply> {
   const range = parseRange(reply.request.headers.range, byteLength)
   const length = range?.length ?? byteLength
-  const body = length <= smallBytes ? await gather(chunks(range)) : await begin(chunks(range))
+  const body =
+    length <= smallBytes
+      ? await gather(chunks(range))
+      : await begin(chunks(range), isOwned ? reply.raw : undefined)
   reply.header('content-type', contentType).header('accept-ranges', 'bytes')
   reply.header('content-length', length)
   if (fileName !== undefined) {
@@ -65,18 +71,46 @@ async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(pieces)
 }
 
-async function begin(chunks: AsyncIterable<Uint8Array>): Promise<Readable> {
+/** A stream of the chunks; the memory of those that `freedAfter` has sent is freed at once. */
+async function begin(
+  chunks: AsyncIterable<Uint8Array>,
+  freedAfter: ServerResponse | undefined,
+): Promise<Readable> {
   const iterator = chunks[Symbol.asyncIterator]()
-  const first = await iterator.next()
+  let next = await iterator.next()
+  const free = freedAfter === undefined ? undefined : freeing()
   async function* rest(): AsyncIterable<Uint8Array> {
     try {
-      if (first.done !== true) yield first.value
-      for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      for (; next.done !== true; next = await iterator.next()) {
         yield next.value
+        const waiting = stream.readableLength + (freedAfter?.writableLength ?? 0)
+        free?.(next.value, waiting)
       }
     } finally {
       await iterator.return?.()
     }
   }
-  return Readable.from(rest(), { objectMode: false })
+  const stream = Readable.from(rest(), { objectMode: false })
+  return stream
+}
+
+// Below this, collecting memory later costs less than freeing it now.
+const freedBytes = 64 * 1024
+
+/**
+ * Frees pieces in the order in which they are given, each once all but the `waiting` bytes at the
+ * end have gone out: otherwise megabytes pile up until memory is next collected.
+ */
+function freeing(): (piece: Uint8Array, waiting: number) => void {
+  const given: { readonly piece: Uint8Array; readonly end: number }[] = []
+  let end = 0
+  return (piece, waiting) => {
+    end += piece.byteLength
+    given.push({ piece, end })
+    while (given.length > 0 && given[0].end <= end - waiting) {
+      const { buffer, byteLength } = (given.shift() as { readonly piece: Uint8Array }).piece
+      const isWhole = byteLength === buffer.byteLength && byteLength >= freedBytes
+      if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
+    }
+  }
 }

@@ -52,6 +52,7 @@ export async function sendValue(
       return sendBytes(reply, {
         contentType: type,
         byteLength: value.byteLength,
+        isOwned: true,
         chunks: (range) => service.stored.read(value, range),
       })
     case tensorTypes.npy: {
@@ -59,6 +60,7 @@ export async function sendValue(
       return sendBytes(reply, {
         contentType: type,
         byteLength: file.byteLength,
+        isOwned: true,
         chunks: (range) => cut(file.chunks(), range),
       })
     }
@@ -67,6 +69,7 @@ export async function sendValue(
       return sendBytes(reply, {
         contentType: type,
         byteLength: file.byteLength,
+        isOwned: true,
         chunks: (range) => cut(file.chunks(), range),
       })
     }

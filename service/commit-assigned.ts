@@ -4,7 +4,7 @@ import type { Assigned, Engine } from '../engine/index.ts'
 import type { Change, Committed, Idempotency, Staging, VariableRecord } from '../store/index.ts'
 import { fitsShape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { contentOfTensor } from './initial-values.ts'
+import { contentOfTensor } from './tensor-content.ts'
 
 /** An assigned value and the variable that it is for. */
 export interface Destination {

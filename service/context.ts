@@ -3,7 +3,6 @@ import type { Engine } from '../engine/index.ts'
 import type { Store } from '../store/index.ts'
 import type { KeysInFlight } from './idempotency.ts'
 import type { Limits } from './limits.ts'
-import type { PhiloxKey } from './philox.ts'
 import type { Spool } from './spool.ts'
 import type { WriteOrder } from './write-order.ts'
 
@@ -13,14 +12,14 @@ export interface Context {
   readonly engine: Engine
   /** Milliseconds since the epoch. */
   readonly clock: () => number
-  /** A key for draws without a seed. */
-  readonly freshSeed: () => PhiloxKey
   readonly limits: Limits
   readonly writes: WriteOrder
   readonly spool: Spool
   readonly keysInFlight: KeysInFlight
   /** How often the engine was put to use: what is resident may differ after each time. */
   readonly engineUse: { count: number }
+  /** Numbers for the ids of graphs that are run once. */
+  readonly graphNumbers: { next: number }
   /** Ids of the one-op graphs that the engine has. */
   readonly loadedUpdates: Set<string>
 }

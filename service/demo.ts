@@ -10,7 +10,7 @@ import {
   tensorOfElements,
 } from '../tensor/index.ts'
 import { checksumTools } from './format-tools.ts'
-import { contentOfTensor } from './initial-values.ts'
+import { contentOfTensor } from './tensor-content.ts'
 
 /** Name and version that the demonstration model is loaded under. */
 export const demoModel = { name: 'demo', version: 1 } as const

@@ -13,9 +13,9 @@ import {
 import type { GraphRecord, Json, Page, PageRequest } from '../store/index.ts'
 import { type DType, Refusal, type Tensor } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { contentOfTensor } from './initial-values.ts'
 import { checkContainerName } from './names.ts'
 import { deviceFor, type RunOutcome, type Runs } from './runs.ts'
+import { contentOfTensor } from './tensor-content.ts'
 import type { Declaration } from './tensor-input.ts'
 
 /** A graph as it comes: a serialized GraphDef, its text format, or its JSON. */

@@ -1,26 +1,34 @@
 // What an initializer is: how a request may describe it, what it says about shape and dtype, and
-// the scale of the random kinds. The numbers themselves are made in initial-values.ts.
+// the scale of the random kinds. The graphs that give the numbers are initial-graph.ts's.
 // Source: tensorflow/python/ops/init_ops.py.
 
 import type { Json } from '../store/index.ts'
 import { type DType, elementCountOf, kindOf, Refusal, type Shape } from '../tensor/index.ts'
 
-/** An initializer with every argument known: what has to be drawn or filled. */
-export type FillPlan =
-  | { readonly fill: 'constant'; readonly elements: readonly Json[] }
+/** The two seeds of a random op; both 0 where it shall draw other numbers each time. */
+export type Seeds = readonly [seed: number, seed2: number]
+
+/** An initializer with every argument known that is computed: what has to be drawn or filled. */
+export type ComputedPlan =
   | { readonly fill: 'identity'; readonly gain: number }
+  | { readonly fill: 'orthogonal'; readonly gain: number; readonly seeds: Seeds }
   | {
       readonly fill: 'uniform'
       readonly minimum: number
       readonly maximum: number
-      readonly seed: number | undefined
+      readonly seeds: Seeds
     }
   | {
       readonly fill: 'normal' | 'truncated_normal'
       readonly mean: number
       readonly deviation: number
-      readonly seed: number | undefined
+      readonly seeds: Seeds
     }
+
+/** An initializer with every argument known. */
+export type FillPlan =
+  | { readonly fill: 'constant'; readonly elements: readonly Json[] }
+  | ComputedPlan
 
 /** An initializer as a request gives it: a kind and its arguments. */
 export type InitializerDescription = { readonly kind: string } & { readonly [key: string]: Json }
@@ -41,18 +49,21 @@ const scalings: Readonly<Record<string, Scaling>> = {
   lecun_normal: { scale: 1, mode: 'fan_in', distribution: 'truncated_normal' },
 }
 
+const seedArguments = ['seed', 'graph_seed']
+
 // Arguments of each kind; anything else in the description is refused.
 const argumentsOfKind: Readonly<Record<string, readonly string[]>> = {
   zeros: [],
   ones: [],
   constant: ['value'],
   identity: ['gain'],
-  random_uniform: ['minval', 'maxval', 'seed'],
-  random_normal: ['mean', 'stddev', 'seed'],
-  truncated_normal: ['mean', 'stddev', 'seed'],
-  uniform_unit_scaling: ['factor', 'seed'],
-  variance_scaling: ['scale', 'mode', 'distribution', 'seed'],
-  ...Object.fromEntries(Object.keys(scalings).map((kind) => [kind, ['seed']])),
+  orthogonal: ['gain', ...seedArguments],
+  random_uniform: ['minval', 'maxval', ...seedArguments],
+  random_normal: ['mean', 'stddev', ...seedArguments],
+  truncated_normal: ['mean', 'stddev', ...seedArguments],
+  uniform_unit_scaling: ['factor', ...seedArguments],
+  variance_scaling: ['scale', 'mode', 'distribution', ...seedArguments],
+  ...Object.fromEntries(Object.keys(scalings).map((kind) => [kind, seedArguments])),
 }
 
 /** Every kind that {@link planInitializer} knows. */
@@ -71,7 +82,7 @@ export function planInitializer(
   shape: Shape,
 ): FillPlan {
   checkArguments(description)
-  const seed = seedOf(description)
+  const seeds = seedsOf(description)
   const { kind } = description
   if (kind === 'zeros') return { fill: 'constant', elements: [zeroOf(dtype)] }
   if (kind === 'ones') return { fill: 'constant', elements: [oneOf(dtype)] }
@@ -88,31 +99,32 @@ export function planInitializer(
     if (!integerUniform) throw invalid(`Expected floating point type, got ${dtype}.`)
   }
   switch (kind) {
+    case 'orthogonal':
+      if (shape.length < 2) {
+        throw invalid('The tensor to initialize must be at least two-dimensional')
+      }
+      return { fill: 'orthogonal', gain: numberArgument(description, 'gain', 1), seeds }
     case 'random_uniform':
-      return uniformPlan(description, dtype, seed)
+      return uniformPlan(description, dtype, seeds)
     case 'random_normal':
     case 'truncated_normal':
       return {
         fill: kind === 'random_normal' ? 'normal' : 'truncated_normal',
         mean: numberArgument(description, 'mean', 0),
         deviation: numberArgument(description, 'stddev', 1),
-        seed,
+        seeds,
       }
     case 'uniform_unit_scaling': {
       const inputSize = Math.max(1, elementCountOf(shape.slice(0, -1)))
       const limit = Math.sqrt(3 / inputSize) * numberArgument(description, 'factor', 1)
-      return { fill: 'uniform', minimum: -limit, maximum: limit, seed }
+      return { fill: 'uniform', minimum: -limit, maximum: limit, seeds }
     }
     default:
-      return scaledPlan(scalings[kind] ?? scalingOf(description), shape, seed)
+      return scaledPlan(scalings[kind] ?? scalingOf(description), shape, seeds)
   }
 }
 
-function uniformPlan(
-  description: InitializerDescription,
-  dtype: DType,
-  seed: number | undefined,
-): FillPlan {
+function uniformPlan(description: InitializerDescription, dtype: DType, seeds: Seeds): FillPlan {
   const minimum = numberArgument(description, 'minval', 0)
   const isInteger = kindOf(dtype) !== 'float'
   const maximum = numberArgument(description, 'maxval', isInteger ? undefined : 1)
@@ -122,7 +134,7 @@ function uniformPlan(
   if (isInteger && minimum >= maximum) {
     throw invalid(`Need minval < maxval, got ${minimum} >= ${maximum}`)
   }
-  return { fill: 'uniform', minimum, maximum, seed }
+  return { fill: 'uniform', minimum, maximum, seeds }
 }
 
 function scalingOf(description: InitializerDescription): Scaling {
@@ -133,7 +145,7 @@ function scalingOf(description: InitializerDescription): Scaling {
   }
 }
 
-function scaledPlan(scaling: Scaling, shape: Shape, seed: number | undefined): FillPlan {
+function scaledPlan(scaling: Scaling, shape: Shape, seeds: Seeds): FillPlan {
   if (!(scaling.scale > 0)) throw invalid('`scale` must be positive float.')
   const { fanIn, fanOut } = fansOf(shape)
   const fans = { fan_in: fanIn, fan_out: fanOut, fan_avg: (fanIn + fanOut) / 2 }
@@ -143,7 +155,7 @@ function scaledPlan(scaling: Scaling, shape: Shape, seed: number | undefined): F
   switch (scaling.distribution) {
     case 'uniform': {
       const limit = Math.sqrt(3 * scale)
-      return { fill: 'uniform', minimum: -limit, maximum: limit, seed }
+      return { fill: 'uniform', minimum: -limit, maximum: limit, seeds }
     }
     case 'normal':
     case 'truncated_normal':
@@ -151,10 +163,10 @@ function scaledPlan(scaling: Scaling, shape: Shape, seed: number | undefined): F
         fill: 'truncated_normal',
         mean: 0,
         deviation: Math.sqrt(scale) / truncatedDeviation,
-        seed,
+        seeds,
       }
     case 'untruncated_normal':
-      return { fill: 'normal', mean: 0, deviation: Math.sqrt(scale), seed }
+      return { fill: 'normal', mean: 0, deviation: Math.sqrt(scale), seeds }
     default:
       throw invalid(`Invalid \`distribution\` argument: ${scaling.distribution}`)
   }
@@ -242,8 +254,29 @@ function textArgument(description: InitializerDescription, key: string, fallback
   throw invalid(`The argument "${key}" of the initializer ${description.kind} is a string.`)
 }
 
-function seedOf(description: InitializerDescription): number | undefined {
-  const { seed } = description
+// tensorflow/python/framework/random_seed.py (get_seed): the graph's seed where only an op has one, and
+// the modulus that keeps seeds within 31 bits.
+const defaultGraphSeed = 87_654_321
+const seedModulus = 2 ** 31 - 1
+
+/** The seeds that TensorFlow gives a random op made with this op seed, in a graph of this seed. */
+function seedsOf(description: InitializerDescription): Seeds {
+  const opSeed = seedArgument(description, 'seed')
+  const graphSeed = seedArgument(description, 'graph_seed')
+  if (opSeed === undefined) {
+    if (graphSeed === undefined) return [0, 0]
+    throw invalid('A "graph_seed" wants a "seed" beside it: REST has no count of operations.')
+  }
+  const seeds: Seeds = [truncated(graphSeed ?? defaultGraphSeed), truncated(opSeed)]
+  return seeds[0] === 0 && seeds[1] === 0 ? [0, seedModulus] : seeds
+}
+
+function truncated(seed: number): number {
+  return ((seed % seedModulus) + seedModulus) % seedModulus
+}
+
+function seedArgument(description: InitializerDescription, key: string): number | undefined {
+  const seed = description[key]
   if (seed === undefined || seed === null) return undefined
   if (typeof seed === 'number' && Number.isSafeInteger(seed)) return seed
   throw invalid('A seed is a whole number.')

@@ -6,7 +6,7 @@ import { type DType, isNumeric, numberOfDType, numericTensor, Refusal } from '..
 import { commitAssigned } from './commit-assigned.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
-import type { TensorContent } from './initial-values.ts'
+import type { TensorContent } from './tensor-content.ts'
 import { contentDigest, tensorBytes } from './tensor-input.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'

@@ -1,5 +1,4 @@
 // The service: every part of what the product does, put together on a store and an engine.
-import { randomBytes } from 'node:crypto'
 import type { Engine } from '../engine/index.ts'
 import type { Store, StoreStatus } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
@@ -12,7 +11,6 @@ import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
 import { checkContainerName } from './names.ts'
 import { createOperations, type Operations } from './operations.ts'
-import type { PhiloxKey } from './philox.ts'
 import { createPredictions, type Predictions } from './predict.ts'
 import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
 import { createRuns } from './runs.ts'
@@ -62,12 +60,12 @@ export function createService(parts: ServiceParts): Service {
     store,
     engine,
     clock,
-    freshSeed,
     limits,
     writes: createWriteOrder(),
     spool,
     keysInFlight: new Set(),
     engineUse: { count: 0 },
+    graphNumbers: { next: 0 },
     loadedUpdates: new Set(),
   }
   const checkpoints = createCheckpoints(context)
@@ -131,9 +129,4 @@ async function removeContainer(context: Context, container: string): Promise<voi
     catalogue.commit([{ kind: 'delete_container', container }]),
   )
   await context.engine.dropState(container)
-}
-
-function freshSeed(): PhiloxKey {
-  const bytes = randomBytes(16)
-  return { seed: bytes.readBigUInt64LE(0), seed2: bytes.readBigUInt64LE(8) }
 }

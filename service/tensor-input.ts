@@ -5,13 +5,16 @@ import {
   type DType,
   fitsShape,
   formatShape,
+  isNumeric,
+  numericTensor,
   type PartialShape,
   packStrings,
   Refusal,
   type Tensor,
   type TensorStream,
+  unpackStrings,
 } from '../tensor/index.ts'
-import type { TensorContent } from './initial-values.ts'
+import type { TensorContent } from './tensor-content.ts'
 
 /** What a variable says of the values that it takes. */
 export interface Declaration {
@@ -42,6 +45,13 @@ export async function tensorBytes(content: TensorContent, maxBytes: number): Pro
     offset += chunk.byteLength
   }
   return bytes
+}
+
+/** The content as a tensor in one piece. Refuses more than `maxBytes`. */
+export async function tensorOfContent(content: TensorContent, maxBytes: number): Promise<Tensor> {
+  const { dtype, shape } = content
+  const bytes = await tensorBytes(content, maxBytes)
+  return isNumeric(dtype) ? numericTensor(dtype, shape, bytes) : unpackStrings(shape, bytes)
 }
 
 /** Refuses a value of another type or shape than the variable's; nothing is cast or broadcast. */

@@ -23,19 +23,16 @@ import {
 } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
-import type { InitializerDescription } from './initializer.ts'
+import { isExpressionForm, typeOfExpression, variablesIn } from './initial-expression.ts'
 import type { Limits } from './limits.ts'
 import { checkCollectionName, checkContainerName, checkNameLength } from './names.ts'
 import {
   checkInitializer,
+  type GivenInitializer,
   isTensorForm,
-  type TensorForm,
   tensorOfForm,
 } from './stored-initializer.ts'
 import { variableKey } from './write-order.ts'
-
-/** An initializer as requests give it and the catalogue keeps it. */
-type GivenInitializer = InitializerDescription | TensorForm
 
 /** The arguments of get_variable. Those absent come from the scope, or are TensorFlow's defaults. */
 export interface CreateRequest {
@@ -71,7 +68,7 @@ export async function createVariable(
   const { container, idempotencyKey } = request
   const { limits } = context
   checkContainerName(container, limits)
-  const asked = askedOf(request, limits)
+  const asked = await askedOf(context, request)
   const names = namesLookedUp(asked, scope)
   const [name] = names
   checkNameLength('variable', name, limits)
@@ -104,22 +101,38 @@ function existing({ dtype, shape }: VariableRecord): ExistingVariable {
   return { dtype, shape }
 }
 
-function askedOf(request: CreateRequest, limits: Limits): GetVariable<GivenInitializer> {
+async function askedOf(
+  context: Context,
+  request: CreateRequest,
+): Promise<GetVariable<GivenInitializer>> {
   const { name, shape, dtype, trainable, collections, device, reuse } = request
-  const initializer = request.initializer && formOf(request.initializer, dtype, limits)
+  const initializer = await formOf(context, request)
   const withoutInitializer = !request.validateShape
   const given = { name, shape, dtype, trainable, collections, device, reuse }
   return { ...given, initializer, withoutInitializer }
 }
 
-/** A tensor fixes type and shape; a description is asked for both. */
-function formOf(
-  initializer: GivenInitializer,
-  dtype: DType | undefined,
-  limits: Limits,
-): Initializer<GivenInitializer> {
+/** A tensor, and an expression, fix type and shape; a description is asked for both. */
+async function formOf(
+  context: Context,
+  { container, initializer, dtype }: CreateRequest,
+): Promise<Initializer<GivenInitializer> | undefined> {
+  const { jsonElements } = context.limits
+  if (initializer === undefined) return undefined
+  if (isExpressionForm(initializer)) {
+    const names = variablesIn(initializer)
+    const records = await context.store.catalogue.variables(container, names)
+    const byName = new Map(records.map((record) => [record.name, record]))
+    const find = (name: string): VariableRecord => {
+      const record = byName.get(name)
+      if (record === undefined) throw unknownVariable(container, name)
+      return record
+    }
+    const type = typeOfExpression(initializer, find, jsonElements)
+    return { form: 'constant', initializer, ...type }
+  }
   if (!isTensorForm(initializer)) return { form: 'function', initializer }
-  const tensor = tensorOfForm(initializer, dtype, limits.jsonElements)
+  const tensor = tensorOfForm(initializer, dtype, jsonElements)
   return { form: 'constant', initializer, dtype: tensor.dtype, shape: tensor.shape }
 }
 
@@ -154,7 +167,7 @@ function keptInitializer({
 }: NewVariable<GivenInitializer>): GivenInitializer | null {
   if (chosen.form === 'none') return null
   const initializer = chosen.form === 'default' ? { kind: chosen.kind } : chosen.initializer
-  if (isTensorForm(initializer)) return initializer
+  if (isTensorForm(initializer) || isExpressionForm(initializer)) return initializer
   assert(shape !== undefined, 'an initializer that is no tensor is asked for a shape')
   checkInitializer(initializer, dtype, shape)
   return initializer

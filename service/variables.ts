@@ -2,11 +2,10 @@
 // them their initial values.
 import { mergeDeviceTexts } from '../graph/index.ts'
 import type { Change, Page, PageRequest, VariableFilter, VariableRecord } from '../store/index.ts'
-import type { Shape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
+import { initialWrites } from './initialize.ts'
 import { checkCollectionName, checkContainerName } from './names.ts'
-import { initialContentOf, withoutInitializer } from './stored-initializer.ts'
 import {
   type CreateReply,
   type CreateRequest,
@@ -177,12 +176,7 @@ async function initialize(
         options.idempotencyKey,
         described,
         async (idempotency) => {
-          const changes: Change[] = []
-          for (const record of records) {
-            const value = await staging.add(initialContentOf(context, record, shapeOf(record)))
-            const { container, name } = record
-            changes.push({ kind: 'write_value', container, name, value })
-          }
+          const changes = await initialWrites(context, selection.container, records, staging)
           return context.store.catalogue.commit(changes, idempotency)
         },
       )
@@ -195,9 +189,4 @@ async function initialize(
       await staging.discard()
     }
   })
-}
-
-function shapeOf(record: VariableRecord): Shape {
-  if (record.shape !== undefined && !record.shape.includes(-1)) return record.shape
-  throw withoutInitializer(record)
 }

@@ -11,13 +11,7 @@ import {
   VariablePage,
   Written,
 } from '../../openapi/index.ts'
-import type {
-  InitializerDescription,
-  Residence,
-  Service,
-  TensorForm,
-  VariableRecord,
-} from '../../service/index.ts'
+import type { GivenInitializer, Residence, Service, VariableRecord } from '../../service/index.ts'
 import { type DType, dtypeOfName, Refusal } from '../../tensor/index.ts'
 import { status } from '../errors.ts'
 import {
@@ -87,7 +81,7 @@ function createRoutes(app: App, service: Service): void {
         name: body.name,
         shape: body.shape,
         dtype: body.dtype === undefined ? undefined : dtypeNamed(body.dtype),
-        initializer: body.initializer as InitializerDescription | TensorForm | undefined,
+        initializer: body.initializer as GivenInitializer | undefined,
         trainable: body.trainable,
         collections: body.collections,
         device: body.device,

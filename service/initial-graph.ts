@@ -1,0 +1,237 @@
+// Initial values as graphs: the nodes that TensorFlow's initializers make, so that the engine draws and
+// computes what TensorFlow would. It knows ops and names, and no variable of the store.
+// Source: tensorflow/python/ops/{init_ops,random_ops,linalg_ops_impl}.py.
+import { protoOfTensor } from '../formats/index.ts'
+import type { Draft } from '../proto/index.ts'
+import {
+  type DType,
+  elementCountOf,
+  kindOf,
+  type NumericDType,
+  numberOfDType,
+  type Shape,
+  type Tensor,
+  tensorOfElements,
+} from '../tensor/index.ts'
+import type { Expression, ExpressionOp } from './initial-expression.ts'
+import type { ComputedPlan, Seeds } from './initializer.ts'
+
+/** Nodes under construction; each method adds one and answers with its name. */
+export interface GraphNodes {
+  readonly nodes: Draft<'NodeDef'>[]
+  add(name: string, op: string, inputs: readonly string[], attributes?: Attributes): string
+  constant(name: string, tensor: Tensor): string
+}
+
+type Attributes = Readonly<Record<string, Draft<'AttrValue'>>>
+
+/** No nodes yet. */
+export function createGraphNodes(): GraphNodes {
+  const nodes: Draft<'NodeDef'>[] = []
+  function add(
+    name: string,
+    op: string,
+    inputs: readonly string[],
+    attributes: Attributes = {},
+  ): string {
+    nodes.push({ name, op, input: [...inputs], attr: new Map(Object.entries(attributes)) })
+    return name
+  }
+  return {
+    nodes,
+    add,
+    constant: (name, tensor) =>
+      add(name, 'Const', [], {
+        dtype: typeAttribute(tensor.dtype),
+        value: { tensor: protoOfTensor(tensor) },
+      }),
+  }
+}
+
+/** A type as an attribute of a node. */
+export function typeAttribute(dtype: DType): Draft<'AttrValue'> {
+  return { type: numberOfDType(dtype) }
+}
+
+/** Adds the nodes of a plan; the last of them is called `name`. */
+export function addPlan(
+  graph: GraphNodes,
+  name: string,
+  plan: ComputedPlan,
+  dtype: NumericDType,
+  shape: Shape,
+): string {
+  const part: Part = { graph, name, dtype, type: typeAttribute(dtype) }
+  switch (plan.fill) {
+    case 'uniform':
+      return kindOf(dtype) === 'float'
+        ? addUniform(part, plan.minimum, plan.maximum, plan.seeds, shape)
+        : addIntegers(part, plan.minimum, plan.maximum, plan.seeds, shape)
+    case 'normal':
+      return addNormal(part, name, 'RandomStandardNormal', plan, shape)
+    case 'truncated_normal':
+      return addNormal(part, name, 'TruncatedNormal', plan, shape)
+    case 'orthogonal':
+      return addOrthogonal(part, plan.gain, plan.seeds, shape)
+    case 'identity':
+      return addIdentity(part, plan.gain, shape)
+    default:
+      throw new Error(`unknown plan ${JSON.stringify(plan satisfies never)}`)
+  }
+}
+
+interface Part {
+  readonly graph: GraphNodes
+  readonly name: string
+  readonly dtype: NumericDType
+  readonly type: Draft<'AttrValue'>
+}
+
+function scalar({ graph, name, dtype }: Part, suffix: string, value: number): string {
+  return graph.constant(`${name}/${suffix}`, tensorOfElements(dtype, [], [value]))
+}
+
+/** Sizes as a tensor: int32 as TensorFlow has them, int64 where one does not fit. */
+function sizes({ graph, name }: Part, suffix: string, shape: Shape): [string, NumericDType] {
+  const dtype = shape.some((size) => size > 0x7fffffff) ? 'int64' : 'int32'
+  const elements = dtype === 'int64' ? shape.map(BigInt) : shape
+  return [
+    graph.constant(`${name}/${suffix}`, tensorOfElements(dtype, [shape.length], elements)),
+    dtype,
+  ]
+}
+
+function seedAttributes([seed, seed2]: Seeds): Attributes {
+  return { seed: { i: BigInt(seed) }, seed2: { i: BigInt(seed2) } }
+}
+
+function addDraw(part: Part, op: string, seeds: Seeds, shape: Shape): string {
+  const [sizesName, sizesType] = sizes(part, 'shape', shape)
+  return part.graph.add(`${part.name}/${op}`, op, [sizesName], {
+    ...seedAttributes(seeds),
+    dtype: part.type,
+    T: typeAttribute(sizesType),
+  })
+}
+
+function addUniform(
+  part: Part,
+  minimum: number,
+  maximum: number,
+  seeds: Seeds,
+  shape: Shape,
+): string {
+  const { graph, name, type } = part
+  const low = scalar(part, 'min', minimum)
+  const high = scalar(part, 'max', maximum)
+  const drawn = addDraw(part, 'RandomUniform', seeds, shape)
+  const width = graph.add(`${name}/sub`, 'Sub', [high, low], { T: type })
+  const scaled = graph.add(`${name}/mul`, 'Mul', [drawn, width], { T: type })
+  return graph.add(name, 'AddV2', [scaled, low], { T: type })
+}
+
+function addIntegers(
+  part: Part,
+  minimum: number,
+  maximum: number,
+  seeds: Seeds,
+  shape: Shape,
+): string {
+  const { graph, name, dtype, type } = part
+  const bound = (suffix: string, value: number) =>
+    graph.constant(
+      `${name}/${suffix}`,
+      tensorOfElements(dtype, [], [dtype === 'int64' ? BigInt(value) : value]),
+    )
+  const [sizesName, sizesType] = sizes(part, 'shape', shape)
+  const inputs = [sizesName, bound('min', minimum), bound('max', maximum)]
+  const attributes = { ...seedAttributes(seeds), Tout: type, T: typeAttribute(sizesType) }
+  return graph.add(name, 'RandomUniformInt', inputs, attributes)
+}
+
+function addNormal(
+  part: Part,
+  name: string,
+  op: 'RandomStandardNormal' | 'TruncatedNormal',
+  { mean, deviation, seeds }: { mean: number; deviation: number; seeds: Seeds },
+  shape: Shape,
+): string {
+  const { graph, type } = part
+  const meanName = scalar(part, 'mean', mean)
+  const deviationName = scalar(part, 'stddev', deviation)
+  const drawn = addDraw(part, op, seeds, shape)
+  const scaled = graph.add(`${part.name}/mul`, 'Mul', [drawn, deviationName], { T: type })
+  return graph.add(name, 'AddV2', [scaled, meanName], { T: type })
+}
+
+/** The orthogonal factor of a normal matrix, its columns' signs made those of the other's diagonal. */
+function addOrthogonal(part: Part, gain: number, seeds: Seeds, shape: Shape): string {
+  const { graph, name, type } = part
+  const T = { T: type }
+  const columns = shape[shape.length - 1]
+  const rows = elementCountOf(shape.slice(0, -1))
+  const tall = [Math.max(rows, columns), Math.min(rows, columns)]
+  const standard = { mean: 0, deviation: 1, seeds }
+  const normal = addNormal(part, `${name}/random_normal`, 'RandomStandardNormal', standard, tall)
+  const factors = graph.add(`${name}/Qr`, 'Qr', [normal], { ...T, full_matrices: { b: false } })
+  const diagonal = graph.add(`${name}/DiagPart`, 'DiagPart', [`${factors}:1`], T)
+  const signs = graph.add(`${name}/Sign`, 'Sign', [diagonal], T)
+  let matrix = graph.add(`${name}/signed`, 'Mul', [factors, signs], T)
+  if (rows < columns) {
+    const order = tensorOfElements('int32', [2], [1, 0])
+    const permutation = graph.constant(`${name}/perm`, order)
+    matrix = graph.add(`${name}/transpose`, 'Transpose', [matrix, permutation], {
+      ...T,
+      Tperm: typeAttribute('int32'),
+    })
+  }
+  const [sizesName, sizesType] = sizes(part, 'Reshape/shape', shape)
+  const reshaped = graph.add(`${name}/Reshape`, 'Reshape', [matrix, sizesName], {
+    ...T,
+    Tshape: typeAttribute(sizesType),
+  })
+  return graph.add(name, 'Mul', [scalar(part, 'gain', gain), reshaped], T)
+}
+
+function addIdentity(part: Part, gain: number, shape: Shape): string {
+  const { graph, name, type } = part
+  const filled = (suffix: string, of: Shape, value: number): string => {
+    const [sizesName, sizesType] = sizes(part, `${suffix}/dims`, of)
+    const element = scalar(part, `${suffix}/value`, value)
+    const attributes = { T: type, index_type: typeAttribute(sizesType) }
+    return graph.add(`${name}/${suffix}`, 'Fill', [sizesName, element], attributes)
+  }
+  const zeros = filled('zeros', shape, 0)
+  const diagonal = filled('diagonal', [Math.min(shape[0], shape[1])], gain)
+  return graph.add(name, 'MatrixSetDiag', [zeros, diagonal], { T: type })
+}
+
+const opOfWord: Readonly<Record<ExpressionOp, string>> = {
+  add: 'AddV2',
+  sub: 'Sub',
+  mul: 'Mul',
+  div: 'RealDiv',
+}
+
+/**
+ * Adds the nodes of an expression; the last of them is called `name`. `nodeOf` gives the node of a
+ * variable's initialized value.
+ */
+export function addExpression(
+  graph: GraphNodes,
+  name: string,
+  expression: Expression,
+  dtype: DType,
+  nodeOf: (variable: string) => string,
+): string {
+  const T = { T: typeAttribute(dtype) }
+  let result = nodeOf(expression.variable)
+  expression.steps.forEach(({ op, operand }, place) => {
+    const other =
+      operand.form === 'tensor'
+        ? graph.constant(`${name}/operand_${place}`, operand.tensor)
+        : addExpression(graph, `${name}/operand_${place}`, operand.expression, dtype, nodeOf)
+    result = graph.add(`${name}/${op}_${place}`, opOfWord[op], [result, other], T)
+  })
+  return graph.add(name, 'Identity', [result], T)
+}
