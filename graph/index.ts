@@ -10,15 +10,7 @@ export {
   shapeOfProto,
 } from './graph.ts'
 export { type Loop, type Unit, unitsOf } from './loop.ts'
-export {
-  formatTensorName,
-  type InputName,
-  isNodeName,
-  parseInputName,
-  parseTensorName,
-  shorten,
-  type TensorName,
-} from './name.ts'
-export { findCycle, isBackEdge, runningOrder } from './order.ts'
+export { parseTensorName, type TensorName } from './name.ts'
+export { isBackEdge, runningOrder } from './order.ts'
 export * from './scopes/index.ts'
 export { graphOf } from './verify.ts'

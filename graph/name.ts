@@ -43,11 +43,6 @@ export function parseTensorName(text: string): TensorName {
   return { node, index: index === undefined ? 0 : Number(index) }
 }
 
-/** The usual text of a tensor's name: `w:0`. */
-export function formatTensorName(name: TensorName): string {
-  return `${name.node}:${name.index}`
-}
-
 /** Reads an input of a NodeDef; undefined where it has none of the forms. */
 export function parseInputName(text: string): InputName | undefined {
   if (text.startsWith('^')) {

@@ -1,6 +1,7 @@
 // The engine's thread: makes the devices, runs the core, answers messages.
 import { parentPort, workerData } from 'node:worker_threads'
 import {
+  Refusal,
   type RefusalRecord,
   recordOfError,
   refusalOfRecord,
@@ -27,7 +28,7 @@ function start(): void {
     send({ kind: 'log', level, message })
   const errorOf = (error: unknown): RefusalRecord => {
     const record = recordOfError(error)
-    if (record.code === 'INTERNAL')
+    if (!(error instanceof Refusal))
       log('error', error instanceof Error ? `${error.stack}` : `${error}`)
     return record
   }

@@ -410,9 +410,7 @@ function inability(facts: DeviceFacts, kernel: PlannedKernel['kernel']): string 
 }
 
 /** Type and full name of the device that a node asks for: `/job:w/gpu:1` is `/device:GPU:1`. */
-export function deviceOfText(
-  text: string,
-): { readonly type: string; readonly name: string } | undefined {
+function deviceOfText(text: string): { readonly type: string; readonly name: string } | undefined {
   const match = /(?:^|\/)(?:device:)?(cpu|gpu)(?::(\d+|\*))?$/i.exec(text)
   if (match === null) return undefined
   const type = `/device:${match[1].toUpperCase()}:`

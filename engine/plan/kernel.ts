@@ -97,7 +97,7 @@ export function buildKernel(outputs: readonly Compute[], fusion: Fusion): Planne
 }
 
 /** Writes expressions of one kernel and collects what they load. */
-export class KernelWriter {
+class KernelWriter {
   readonly inputs: KernelOperand[] = []
   readonly buffers: KernelBuffer[] = []
   readonly #builder: Builder
@@ -271,7 +271,7 @@ function scalarAt(tensor: NumericTensor, index: number): Scalar {
  * Positions in a shape of as many elements: dimensions that both shapes share stay apart, the others
  * go by way of their flat position.
  */
-export function remapPositions(
+function remapPositions(
   b: Builder,
   positions: readonly Expression[],
   from: Shape,
