@@ -7,8 +7,9 @@ import {
   operandsOf,
   orderOf,
 } from '../../ir/index.ts'
+import { type Analysis, dependenceOf } from '../../tile/access.ts'
 import { collapseLoops, rootsOf } from '../../tile/collapse.ts'
-import { chooseWasmTiling, type ForcedWasmTiling } from '../../tile/wasm.ts'
+import { chooseWasmTiling, type ForcedWasmTiling, type WasmTiling } from '../../tile/wasm.ts'
 import type { AssembledFunction } from './assembler.ts'
 import { generateKernel } from './generate.ts'
 import { lowering, mapKernel } from './lower.ts'
@@ -51,20 +52,38 @@ export function compileKernel(kernel: Kernel, options: CompileOptions): Compiled
   const extent = outermost === undefined ? 1 : lowered.loops[outermost]!
   const step = outermost === undefined ? 1 : segmentsOf(tiling, outermost, extent)[0]!.step
   const { scratchBytes } = tiling
-  return { code, extent, step, cost: costOf(lowered, tiling.lanes), scratchBytes }
+  return { code, extent, step, cost: costOf(lowered, tiling), scratchBytes }
 }
 
-function costOf(kernel: Kernel, lanes: number): number {
+/** Vector operations of all iterations: what is computed, and loads that serve no other position of their tile. */
+function costOf(kernel: Kernel, { lanes, laneAxis, unrolled }: WasmTiling): number {
   const product = (extents: readonly number[]) => extents.reduce((all, one) => all * one, 1)
   const outer = product(kernel.loops)
   const inner = outer * product(kernel.reduced)
-  const nodes = (roots: readonly Expression[]) => orderOf(roots).length
-  const perStep = nodes([
-    ...kernel.reductions.map(({ body }) => body),
-    ...kernel.checks.map(({ ok }) => ok),
-  ])
-  const perStore = nodes(kernel.stores.flatMap(({ value, index }) => [value, index]))
-  return (inner * perStep + outer * perStore) / lanes
+  const analysis: Analysis = new Map()
+  const tile = [...unrolled, ...(laneAxis === undefined ? [] : [laneAxis])]
+  const operations = (roots: readonly Expression[]): number => {
+    let count = 0
+    const seen = new Set<Expression>()
+    const stack = [...roots]
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      if (seen.has(node)) continue
+      seen.add(node)
+      if (node.kind === 'apply') {
+        count++
+        stack.push(...node.operands)
+      } else if (node.kind === 'load') {
+        const { axes } = dependenceOf(analysis, node)
+        if (tile.every((axis) => (axes & (1 << axis)) !== 0)) count++
+      }
+    }
+    return Math.max(1, count)
+  }
+  const steps = kernel.reductions.map(({ body }) => body)
+  const checks = kernel.checks.map(({ ok }) => ok)
+  const stores = kernel.stores.map(({ value }) => value)
+  const perStep = steps.length + checks.length > 0 ? operations([...steps, ...checks]) : 0
+  return (inner * perStep + outer * operations(stores)) / lanes
 }
 
 /** A text that is the same for kernels that are the same, and differs for others. */

@@ -71,8 +71,8 @@ export async function wasmDevice(options: WasmDeviceOptions): Promise<Device> {
   return new WasmDevice(options)
 }
 
-/** Vector operations below which waking other threads costs more than it brings: some 30 µs of work. */
-const sharedCost = 100_000
+/** Vector operations below which waking other threads, some 15 µs, brings little: 30 to 80 µs of work. */
+const sharedCost = 160_000
 /** Pieces that a job is cut into for each thread, so that a slow one does not hold up the others. */
 const piecesPerThread = 4
 
