@@ -62,7 +62,7 @@ function takeStream(
 }
 
 /** A step that draws from the node's stream. */
-function drawn(
+export function drawn(
   at: Lowering,
   inputs: readonly TensorValue[],
   dtype: DType,
@@ -99,7 +99,8 @@ function filled(name: string, fill: Fill): OpDefinition {
   })
 }
 
-function integersTensor(
+/** Whole numbers in `[low, high)`; refuses an empty range. */
+export function integersTensor(
   stream: PhiloxState,
   dtype: RandomDType,
   shape: Shape,
@@ -116,7 +117,8 @@ function integersTensor(
   return tensorOfElements(dtype, shape, fillIntegers32(stream, Number(low), Number(high), count))
 }
 
-function scalarOf(tensor: Tensor): number | bigint {
+/** The one number of a scalar. */
+export function scalarOf(tensor: Tensor): number | bigint {
   return elementsOf(tensor as NumericTensor)[0] as number | bigint
 }
 
@@ -191,7 +193,7 @@ const multinomial = defineOp({
 })
 
 /** Two seeds of a stateless op. */
-function seedsOf(tensor: Tensor): readonly [bigint, bigint] {
+export function seedsOf(tensor: Tensor): readonly [bigint, bigint] {
   const all = (elementsOf(tensor as NumericTensor) as (number | bigint)[]).map(BigInt)
   if (all.length !== 2)
     throw invalid('shape/mismatch', `seed must have shape [2], not [${tensor.shape.join(',')}]`)
@@ -206,7 +208,8 @@ function keyAndCounter({ key, counter }: PhiloxState): readonly Tensor[] {
   ]
 }
 
-function stateOfKey(key: Tensor, counter: Tensor): PhiloxState {
+/** The place in a stream that a key and a counter say. */
+export function stateOfKey(key: Tensor, counter: Tensor): PhiloxState {
   const words = [key, counter].flatMap((tensor) =>
     (elementsOf(tensor as NumericTensor) as bigint[]).flatMap((value) => [
       Number(BigInt.asUintN(32, value)),
@@ -240,7 +243,7 @@ const getAlgorithm = defineOp({
 })
 
 /** The one algorithm here: Philox, or whatever the engine likes best. */
-function checkAlgorithm(tensor: Tensor): void {
+export function checkAlgorithm(tensor: Tensor): void {
   const algorithm = scalarOf(tensor)
   if (algorithm === 1 || algorithm === 3) return
   throw invalid('run/algorithm', `Unsupported algorithm id: ${algorithm}; Philox (1) is supported.`)

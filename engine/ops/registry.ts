@@ -28,6 +28,7 @@ import { parsingOps } from './parsing.ts'
 import { partitionOps } from './partitions.ts'
 import { poolOps } from './pools.ts'
 import { raggedOps } from './ragged.ts'
+import { randomRateOps } from './random-rates.ts'
 import { randomOps } from './random.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reductionOps } from './reductions.ts'
@@ -108,6 +109,7 @@ const families = [
   raggedOps,
   resizeGradientOps,
   equationOps,
+  randomRateOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

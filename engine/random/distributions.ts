@@ -20,7 +20,8 @@ function uniformFloat32(word: number): number {
   return scratch.getFloat32(0) - 1
 }
 
-function uniformFloat64(word0: number, word1: number): number {
+/** In `[0, 1)`, of two words. */
+export function uniformFloat64(word0: number, word1: number): number {
   scratch.setUint32(0, 0x3ff00000 | (word0 & 0xfffff))
   scratch.setUint32(4, word1)
   return scratch.getFloat64(0) - 1
@@ -120,7 +121,8 @@ function normalPair32(word0: number, word1: number): readonly [number, number] {
   ]
 }
 
-function normalPair64(words: readonly number[]): readonly [number, number] {
+/** Two independent normal numbers of four words (Box and Muller). */
+export function normalPair64(words: readonly number[]): readonly [number, number] {
   const u1 = Math.max(uniformFloat64(words[0], words[1]), smallest)
   const angle = 2 * Math.PI * uniformFloat64(words[2], words[3])
   const radius = Math.sqrt(-2 * Math.log(u1))

@@ -1,0 +1,126 @@
+// Gamma and Poisson distributed numbers, by rejection. Every sample has a stretch of the stream of its
+// own, so that it depends on no other. Sources: Marsaglia and Tsang, 2000; Knuth; Hörmann, 1993;
+// tensorflow/core/kernels/{random_op,random_poisson_op}.cc.
+import { rowOf } from '../ir/index.ts'
+import { blocksPerElement, normalPair64, uniformFloat64 } from './distributions.ts'
+import { Philox, type PhiloxState, skipped } from './philox.ts'
+
+/** Numbers in [0, 1) and normal ones of one sample's stretch; of each pair the second comes first. */
+class Sampler {
+  readonly #philox: Philox
+  #uniforms: number[] = []
+  #normals: number[] = []
+
+  constructor(state: PhiloxState) {
+    this.#philox = new Philox(state)
+  }
+
+  uniform(): number {
+    if (this.#uniforms.length === 0) {
+      const [a, b, c, d] = this.#philox.next()
+      this.#uniforms = [uniformFloat64(a, b), uniformFloat64(c, d)]
+    }
+    return this.#uniforms.pop() as number
+  }
+
+  normal(): number {
+    if (this.#normals.length === 0) this.#normals = [...normalPair64([...this.#philox.next()])]
+    return this.#normals.pop() as number
+  }
+}
+
+/** `samples` numbers for each parameter, one sample of all parameters after the other. */
+function fill(
+  state: PhiloxState,
+  parameters: readonly number[],
+  samples: number,
+  drawOf: (parameter: number) => (sampler: Sampler) => number,
+): Float64Array {
+  const values = new Float64Array(parameters.length * samples)
+  for (const [place, parameter] of parameters.entries()) {
+    const draw = drawOf(parameter)
+    for (let sample = 0; sample < samples; sample++) {
+      const output = BigInt(place * samples + sample)
+      const sampler = new Sampler(skipped(state, blocksPerElement * output))
+      values[sample * parameters.length + place] = draw(sampler)
+    }
+  }
+  return values
+}
+
+function gammaOf(alpha: number): (sampler: Sampler) => number {
+  if (!(alpha > 0)) return () => Number.NaN
+  if (alpha === 1) return (sampler) => -Math.log1p(-sampler.uniform())
+  const isSmall = alpha < 1
+  const d = alpha + (isSmall ? 2 / 3 : -1 / 3)
+  const c = 1 / 3 / Math.sqrt(d)
+  return (sampler) => {
+    for (;;) {
+      const x = sampler.normal()
+      const root = 1 + c * x
+      if (root <= 0) continue
+      const v = root * root * root
+      const u = sampler.uniform()
+      const isInside =
+        u < 1 - 0.0331 * (x * x) * (x * x) || Math.log(u) < 0.5 * x * x + d * (1 - v + Math.log(v))
+      if (isInside) return isSmall ? d * v * sampler.uniform() ** (1 / alpha) : d * v
+    }
+  }
+}
+
+/** Gamma distributed numbers of rate 1; NaN for a parameter that is not positive. */
+export function fillGamma(
+  state: PhiloxState,
+  alphas: readonly number[],
+  samples: number,
+): Float64Array {
+  return fill(state, alphas, samples, gammaOf)
+}
+
+/** Products of uniform numbers until they fall below exp(-rate). */
+function knuth(rate: number, most: number): (sampler: Sampler) => number {
+  const limit = Math.exp(-rate)
+  return (sampler) => {
+    let product = 1
+    for (let count = 0; ; count++) {
+      product *= sampler.uniform()
+      if (product <= limit && count <= most) return count
+    }
+  }
+}
+
+/** Transformed rejection. */
+function hormann(rate: number, most: number): (sampler: Sampler) => number {
+  const logGamma = rowOf('lgamma').value
+  const logRate = Math.log(rate)
+  const b = 0.931 + 2.53 * Math.sqrt(rate)
+  const a = -0.059 + 0.02483 * b
+  const inverseAlpha = 1.1239 + 1.1328 / (b - 3.4)
+  return (sampler) => {
+    for (;;) {
+      const u = sampler.uniform() - 0.5
+      const v = sampler.uniform()
+      const shifted = 0.5 - Math.abs(u)
+      const k = Math.floor(((2 * a) / shifted + b) * u + rate + 0.43)
+      if (k > most) continue
+      if (shifted >= 0.07 && v <= 0.9277 - 3.6224 / (b - 2)) return k
+      if (k < 0 || (shifted < 0.013 && v > shifted)) continue
+      const s = Math.log((v * inverseAlpha) / (a / (shifted * shifted) + b))
+      const t = -rate + k * logRate - Number(logGamma('float64', k + 1))
+      if (s <= t) return k
+    }
+  }
+}
+
+/** Poisson distributed counts up to `most`; NaN for a rate that is negative or not finite. */
+export function fillPoisson(
+  state: PhiloxState,
+  rates: readonly number[],
+  samples: number,
+  most: number,
+): Float64Array {
+  return fill(state, rates, samples, (rate) => {
+    if (!(rate >= 0 && rate < Number.POSITIVE_INFINITY)) return () => Number.NaN
+    return rate < 10 ? knuth(rate, most) : hormann(rate, most)
+  })
+}
