@@ -62,7 +62,8 @@ const constructors: Record<NumericDType, ElementArrayConstructor> = {
 export function elementArrayOf(dtype: NumericDType, bytes: Uint8Array): ElementArray {
   const arrayType = constructors[dtype]
   const size = arrayType.BYTES_PER_ELEMENT
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice()
+  // Not slice(): a Node Buffer would share its memory, and so its alignment.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes)
   return new arrayType(aligned.buffer, aligned.byteOffset, aligned.byteLength / size)
 }
 

@@ -60,6 +60,8 @@ t.test('elements read back as they were written, at any alignment', async (t) =>
     shifted.set(tensor.bytes, 1)
     const unaligned = numericTensor(dtype, [2], shifted.subarray(1))
     t.same(elementsOf(unaligned), elements, `${dtype}, unaligned`)
+    const buffer = Buffer.from(shifted.buffer).subarray(1)
+    t.same(elementsOf(numericTensor(dtype, [2], buffer)), elements, `${dtype}, unaligned Buffer`)
     t.equal(tensor.bytes.byteLength, 2 * byteLengthOf(dtype))
   }
 })
