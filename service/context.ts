@@ -1,7 +1,6 @@
 // What the parts of the service share: the store, the engine, time, chance, and the order of writes.
 import type { Engine } from '../engine/index.ts'
 import type { Store } from '../store/index.ts'
-import type { KeysInFlight } from './idempotency.ts'
 import type { Limits } from './limits.ts'
 import type { Spool } from './spool.ts'
 import type { WriteOrder } from './write-order.ts'
@@ -15,7 +14,8 @@ export interface Context {
   readonly limits: Limits
   readonly writes: WriteOrder
   readonly spool: Spool
-  readonly keysInFlight: KeysInFlight
+  /** Idempotency keys of requests that are under way. */
+  readonly keysInFlight: Set<string>
   /** How often the engine was put to use: what is resident may differ after each time. */
   readonly engineUse: { count: number }
   /** Numbers for the ids of graphs that are run once. */

@@ -5,9 +5,6 @@ import type { Committed, Idempotency } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 
-/** Keys of requests that are under way. */
-export type KeysInFlight = Set<string>
-
 const longestKey = 255
 
 /**

@@ -5,6 +5,7 @@ import { Type } from 'typebox'
 import { Device } from '../../openapi/index.ts'
 import type { DeviceStatus, Service } from '../../service/index.ts'
 import { status } from '../errors.ts'
+import { snakeCased } from '../snake-case.ts'
 import { containerQuery, full, refusals, wrongType } from './schemas.ts'
 
 const tags = ['service']
@@ -65,13 +66,13 @@ function deviceReply(device: DeviceStatus, index = 0) {
     state,
     default: index === 0,
     types: [...facts.types],
-    limits: {
+    limits: snakeCased({
       ...facts.limits,
-      max_buffer_bytes: facts.maxBufferBytes,
-      max_buffers_per_kernel: facts.maxBuffersPerKernel,
-      memory_bytes: facts.memoryBytes,
-    },
-    memory: { ...memory },
+      maxBufferBytes: facts.maxBufferBytes,
+      maxBuffersPerKernel: facts.maxBuffersPerKernel,
+      memoryBytes: facts.memoryBytes,
+    }) as Record<string, unknown>,
+    memory: snakeCased(memory) as Record<string, unknown>,
     resident: resident.map(({ value, byteLength }) => ({ value, nbytes: byteLength })),
   }
 }

@@ -24,6 +24,7 @@ import { essenceOf, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { valueText } from '../json-writer.ts'
 import { chooseType } from '../negotiate.ts'
+import { snakeCased } from '../snake-case.ts'
 import { sendBytes } from '../streams.ts'
 import { limited } from '../tensor-requests.ts'
 import {
@@ -367,7 +368,7 @@ async function sendJsonOutcome(
     written: written.map(writtenReply),
     durable: true,
     ...(fetches === undefined ? { replayed: true } : {}),
-    ...(report === undefined ? {} : { report: reportReply(report) }),
+    ...(report === undefined ? {} : { report: snakeCased(report) }),
   }
   reply.header('content-type', 'application/json; charset=utf-8')
   return reply.send(`{"fetches":{${parts.join(',')}},${JSON.stringify(rest).slice(1)}`)
@@ -385,15 +386,6 @@ async function sendTensors(
     byteLength: file.byteLength,
     chunks: () => file.chunks(),
   })
-}
-
-function reportReply(report: NonNullable<RunOutcome['report']>) {
-  return Object.fromEntries(
-    Object.entries(report).map(([key, value]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
-    ]),
-  )
 }
 
 /** A graph as replies show it. */

@@ -260,7 +260,20 @@ t.test('refusals over HTTP', async (t) => {
     t.match(ready.json, { ready: true, store: { writable: true, reason: null } })
     t.equal((await call('GET /v1/limits')).json.json_body_bytes, 2000)
     const { devices } = (await call('GET /v1/devices')).json
+    t.same(
+      fieldsOf(devices).filter((field) => !/^[a-z0-9_]+$/.test(field)),
+      [],
+      'all snake_case',
+    )
+    t.ok(fieldsOf(devices).includes('live_buffers'))
     t.match(devices, [{ state: 'ready', default: true }])
     t.equal((await call('HEAD /healthz')).status, 200)
   })
 })
+
+/** The names of all fields, at every depth. */
+function fieldsOf(json: unknown): readonly string[] {
+  if (Array.isArray(json)) return json.flatMap(fieldsOf)
+  if (typeof json !== 'object' || json === null) return []
+  return Object.entries(json).flatMap(([key, value]) => [key, ...fieldsOf(value)])
+}
