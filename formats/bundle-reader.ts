@@ -220,7 +220,7 @@ function componentLength(entry: BundleEntry): number {
 
 /** `bytes` with every component of `length` bytes reversed, as a copy. */
 function swapped(bytes: Uint8Array, length: number): Uint8Array {
-  const copy = bytes.slice()
+  const copy = new Uint8Array(bytes)
   for (let at = 0; at < copy.byteLength; at += length) copy.subarray(at, at + length).reverse()
   return copy
 }

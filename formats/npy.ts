@@ -91,7 +91,7 @@ export async function openNpy(
       return
     }
     for await (const chunk of streamRange(source, end, byteLength)) {
-      yield isBigEndian ? swapBytes(chunk.slice(), swapLength) : chunk
+      yield isBigEndian ? swapBytes(new Uint8Array(chunk), swapLength) : chunk
     }
   }
   return { name, dtype, shape, byteLength, chunks }

@@ -351,7 +351,7 @@ export class EngineCore implements Engine, ExecutionHost {
       const { value, shape } = this.#heldOf(handle)
       if (value.kind === 'buffer') return this.residency(value.device).read(value.buffer, shape)
       const { tensor } = value
-      return tensor.dtype === 'string' ? tensor : { ...tensor, bytes: tensor.bytes.slice() }
+      return tensor.dtype === 'string' ? tensor : { ...tensor, bytes: new Uint8Array(tensor.bytes) }
     })
   }
 

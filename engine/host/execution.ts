@@ -365,8 +365,8 @@ function ownCopy(tensor: Tensor, taken: Set<ArrayBufferLike>): Tensor {
   if (tensor.dtype === 'string') return tensor
   const { bytes } = tensor
   const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
-  if (!whole || taken.has(bytes.buffer)) return { ...tensor, bytes: bytes.slice() }
-  const copy = bytes.slice()
+  if (!whole || taken.has(bytes.buffer)) return { ...tensor, bytes: new Uint8Array(bytes) }
+  const copy = new Uint8Array(bytes)
   taken.add(copy.buffer)
   return { ...tensor, bytes: copy }
 }
