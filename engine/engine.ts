@@ -160,4 +160,6 @@ export interface EngineOptions {
   /** Whether a software Vulkan driver may be used (tests only). */
   readonly allowSoftwareGpu?: boolean | undefined
   readonly log?: ((level: 'info' | 'warn' | 'error', message: string) => void) | undefined
+  /** Told that the engine lost its thread, and with it all state: tables and random streams. The next call begins anew. */
+  readonly emptied?: (() => void) | undefined
 }

@@ -18,6 +18,8 @@ export interface Context {
   readonly keysInFlight: Set<string>
   /** How often the engine was put to use: what is resident may differ after each time. */
   readonly engineUse: { count: number }
+  /** How often the engine lost what it held outside of the store: tables and random streams. */
+  readonly engineLosses: { count: number }
   /** Numbers for the ids of graphs that are run once. */
   readonly graphNumbers: { next: number }
   /** Ids of the one-op graphs that the engine has. */

@@ -58,6 +58,8 @@ interface Slot {
   state: ModelState
   error: Refusal | undefined
   readonly loading: Promise<ServedModel>
+  /** The engine's losses when it was loaded: after another, its tables are gone. */
+  readonly losses: number
 }
 
 /** The container of a version's variables. */
@@ -73,8 +75,10 @@ export function createModels(context: Context, runs: Runs): Models {
   function open(record: ModelVersionRecord): Slot {
     const key = modelContainer(record.model, record.version)
     const known = slots.get(key)
-    if (known !== undefined) return known
-    const slot: Slot = { state: 'LOADING', error: undefined, loading: load(context, runs, record) }
+    const losses = context.engineLosses.count
+    if (known !== undefined && known.losses === losses) return known
+    const loading = load(context, runs, record)
+    const slot: Slot = { state: 'LOADING', error: undefined, loading, losses }
     slots.set(key, slot)
     slot.loading.then(
       () => {

@@ -30,6 +30,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const store = await openStore({ directory, clock })
   try {
     const spool = await openSpool(join(directory, 'spool'))
+    const engineLosses = { count: 0 }
     const engine = await createEngine({
       readValue: (value) => store.values.bytes(value),
       device: options.device,
@@ -37,10 +38,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       allowSoftwareGpu: options.allowSoftwareGpu,
       gpuEnvironment: options.gpuEnvironment,
       log,
+      emptied: () => {
+        engineLosses.count++
+      },
     })
     const limits = options.limits ?? {}
     const isFresh = (await store.status()).sequence === 0
-    const service = createService({ store, engine, spool, clock, log, limits })
+    const service = createService({ store, engine, spool, engineLosses, clock, log, limits })
     if (options.demo && isFresh) {
       await service.models.putFiles(demoModel.name, demoModel.version, await demoFiles())
     }

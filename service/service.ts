@@ -47,6 +47,8 @@ export interface ServiceParts {
   readonly store: Store
   readonly engine: Engine
   readonly spool: Spool
+  /** Counted up by whoever opened the engine, as {@link Context.engineLosses} says. */
+  readonly engineLosses: { count: number }
   readonly clock: () => number
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
   readonly limits: Partial<Limits>
@@ -54,7 +56,7 @@ export interface ServiceParts {
 
 /** A service on parts that are open already. */
 export function createService(parts: ServiceParts): Service {
-  const { store, engine, spool, clock, log } = parts
+  const { store, engine, spool, engineLosses, clock, log } = parts
   const limits: Limits = { ...defaultLimits, ...parts.limits }
   const context: Context = {
     store,
@@ -65,6 +67,7 @@ export function createService(parts: ServiceParts): Service {
     spool,
     keysInFlight: new Set(),
     engineUse: { count: 0 },
+    engineLosses,
     graphNumbers: { next: 0 },
     loadedUpdates: new Set(),
   }

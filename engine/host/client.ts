@@ -131,7 +131,10 @@ class WorkerEngine implements Engine {
   /** Ends a worker; whatever it was asked fails with `error`. */
   #end(life: Life | undefined, error: Error): void {
     if (life === undefined) return
-    if (this.#life === life) this.#life = undefined
+    if (this.#life === life) {
+      this.#life = undefined
+      this.#options.emptied?.()
+    }
     for (const call of life.calls.values()) call.reject(error)
     life.calls.clear()
     void life.worker.terminate()
