@@ -1,77 +1,45 @@
-// Sparse tensors (indices `[n, rank]`, values `[n]`, a shape) that become dense or meet dense ones, on the
-// host: where values go depends on the content of the indices.
+// Sparse tensors (indices, values, shape) made dense, reduced and multiplied. The host reads indices;
+// values are moved and added by kernels.
 import {
-  type DType,
-  type Element,
-  elementArrayOf,
   elementCountOf,
-  elementsOf,
   formatShape,
-  isNumeric,
-  type NumericDType,
-  type NumericTensor,
-  numericTensor,
   Refusal,
-  readElement,
   type Shape,
+  type StringTensor,
   sameShape,
-  stridesOf,
-  type Tensor,
-  tensorOfElements,
-  writeElement,
+  stringTensor,
 } from '../../tensor/index.ts'
-import { defineOp, type OpDefinition } from './definition.ts'
-import { gathered } from './host-movement.ts'
-import { axisOf, integersOf, invalid, shapeFrom } from './shapes.ts'
+import { isFloat } from '../ir/index.ts'
+import { isKernelType, scalarType } from './common.ts'
+import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
+import { scattered } from './scatter.ts'
+import { scatteredOnHost } from './scatter-host.ts'
+import { segmented } from './segmented.ts'
+import { axisOf, integersOf, invalid } from './shapes.ts'
+import {
+  checkSparse,
+  compareRows,
+  denseShape,
+  flatPlaces,
+  type IndexRows,
+  indexRowsOf,
+  rowOf,
+} from './sparse-values.ts'
 import type { TensorValue } from './value.ts'
 
-/** Rows of a matrix of indices. */
-function rowsOf(indices: Tensor): readonly (readonly number[])[] {
-  const all = integersOf(indices)
-  const [count, rank = 1] = indices.shape
-  return Array.from({ length: count }, (_, row) => all.slice(row * rank, (row + 1) * rank))
-}
-
-function outOfBounds(place: number, index: readonly number[], shape: Shape): Refusal {
-  return invalid(
-    'run/index',
-    `indices[${place}] = [${index.join(', ')}] is out of bounds: need 0 <= index < ${formatShape(shape)}`,
-  )
-}
-
-/** Flat places of indices in a dense shape; refuses those outside of it. */
-function placesOf(rows: readonly (readonly number[])[], shape: Shape): number[] {
-  const strides = stridesOf(shape)
-  return rows.map((index, place) => {
-    if (index.some((at, axis) => !(at >= 0 && at < shape[axis]))) {
-      throw outOfBounds(place, index, shape)
-    }
-    return index.reduce((sum, at, axis) => sum + at * strides[axis], 0)
-  })
-}
-
-/** Refuses indices, values and a shape that make no sparse tensor. */
-function checkSparse(indices: TensorValue, values: TensorValue, shape: TensorValue): void {
-  if (indices.shape.length !== 2) {
+/** Refuses index vectors that do not rise. */
+function checkOrder(rows: IndexRows): void {
+  for (let row = 1; row < rows.count; row++) {
+    const order = compareRows(rowOf(rows, row - 1), rowOf(rows, row))
+    if (order < 0) continue
     throw invalid(
-      'shape/mismatch',
-      `Input indices should be a matrix but received shape: ${formatShape(indices.shape)}`,
-    )
-  }
-  if (values.shape.length !== 1 || values.shape[0] !== indices.shape[0]) {
-    throw invalid(
-      'shape/mismatch',
-      `Number of values must match first dimension of indices. Got ${formatShape(values.shape)} values, indices shape: ${formatShape(indices.shape)}`,
-    )
-  }
-  if (shape.shape.length !== 1 || shape.shape[0] !== indices.shape[1]) {
-    throw invalid(
-      'shape/mismatch',
-      `Number of dimensions must match second dimension of indices. Got ${formatShape(shape.shape)} dimensions, indices shape: ${formatShape(indices.shape)}`,
+      'run/index',
+      `indices[${row}] = [${rowOf(rows, row)}] is ${order === 0 ? 'repeated' : 'out of order'}. Many sparse ops require sorted indices. Use \`tf.sparse.reorder\` to create a correctly ordered copy.`,
     )
   }
 }
 
+/** The default everywhere, and values where indices say; one value may stand for all. */
 const sparseToDense = defineOp({
   name: 'SparseToDense',
   inputs: [
@@ -83,67 +51,83 @@ const sparseToDense = defineOp({
   outputs: ['dense: T'],
   attributes: ['validate_indices: bool = true', 'T: type', 'Tindices: {int32, int64}'],
   lower: (at) => {
-    const [indices, values, fill] = ['sparse_indices', 'sparse_values', 'default_value'].map(
-      (name) => at.input(name),
-    )
-    const shape = shapeFrom(at.contentOf(at.input('output_shape')), 'output_shape')
-    if (indices.shape.length > 2) {
-      throw invalid(
-        'shape/mismatch',
-        `sparse_indices should be a scalar, vector, or matrix, got shape ${formatShape(indices.shape)}`,
-      )
-    }
-    const [count = 1, rank = 1] = indices.shape
-    if (rank !== shape.length) {
-      throw invalid(
-        'shape/mismatch',
-        `output_shape has incorrect number of elements: ${shape.length} should be: ${rank}`,
-      )
-    }
-    if (values.shape.length > 1 || (values.shape.length === 1 && values.shape[0] !== count)) {
+    const [indices, values] = [at.input('sparse_indices'), at.input('sparse_values')]
+    const shape = denseShape(at, 'output_shape')
+    const count = indices.shape[0] ?? 1
+    if (values.shape.length > 0 && values.shape[0] !== count) {
       throw invalid(
         'shape/mismatch',
         `sparse_values has incorrect shape ${formatShape(values.shape)}, should be [] or [${count}]`,
       )
     }
-    if (fill.shape.length > 0) throw invalid('shape/mismatch', 'default_value should be a scalar.')
-    const isChecked = at.attributes.bool('validate_indices')
-    return at.step({
-      inputs: [indices, values, fill],
-      outputs: [{ dtype: values.dtype, shape }],
-      run: ([where, content, filler]) => {
-        const rows = rowsOf({ ...where, shape: [count, rank] } as Tensor)
-        const places = placesOf(rows, shape)
-        for (let k = 1; isChecked && k < places.length; k++) {
-          if (places[k] > places[k - 1]) continue
-          const problem = places[k] === places[k - 1] ? 'repeated' : 'out of order'
-          throw invalid('run/index', `indices[${k}] = [${rows[k].join(', ')}] is ${problem}`)
-        }
-        const sources = new Int32Array(elementCountOf(shape)).fill(-1)
-        for (const [k, place] of places.entries())
-          sources[place] = content.shape.length === 0 ? 0 : k
-        return [gathered(content, shape, sources, filler)]
-      },
-    })
+    const validates = at.attributes.bool('validate_indices')
+    const placesOf = (rows: IndexRows): Int32Array => {
+      if (validates) checkOrder(rows)
+      return flatPlaces(
+        rows,
+        shape,
+        (row, index) =>
+          `indices[${row}] = [${index}] is out of bounds: need 0 <= index < [${shape}]`,
+      )
+    }
+    return [madeDense(at, shape, at.input('default_value'), indices, values, placesOf)]
   },
 })
 
-function sumOf(x: Element, y: Element): Element {
-  if (Array.isArray(x) && Array.isArray(y)) return [x[0] + y[0], x[1] + y[1]]
-  if (typeof x === 'bigint' && typeof y === 'bigint') return x + y
-  return Number(x) + Number(y)
+function madeDense(
+  at: Lowering,
+  shape: Shape,
+  fill: TensorValue,
+  indices: TensorValue,
+  values: TensorValue,
+  placesOf: (rows: IndexRows) => Int32Array,
+): TensorValue {
+  const { dtype } = values
+  if (fill.shape.length > 0) throw invalid('shape/mismatch', 'default_value should be a scalar.')
+  if (!isKernelType(dtype)) return madeDenseOnHost(at, shape, fill, indices, values, placesOf)
+  const background = at.compute({
+    shape,
+    dtype,
+    inputs: [fill],
+    body: ({ read }) => read(0, []),
+  })
+  return scattered(at, {
+    shape,
+    dtype,
+    current: background,
+    depth: shape.length,
+    indices,
+    slicesOf: (content) => placesOf(indexRowsOf(content)),
+    updates: values,
+    count: indices.shape[0] ?? 1,
+    combine: 'update',
+  })
 }
 
-/** The sum of a dense tensor and values at places. */
-function addedAt(dense: NumericTensor, places: readonly number[], values: NumericTensor): Tensor {
-  const { dtype, shape } = dense
-  const result = dense.bytes.slice()
-  const [to, from] = [elementArrayOf(dtype, result), elementArrayOf(dtype, values.bytes)]
-  for (const [k, place] of places.entries()) {
-    const sum = sumOf(readElement(dtype, to, place), readElement(dtype, from, k))
-    writeElement(dtype, to, place, sum)
-  }
-  return numericTensor(dtype, shape, result)
+function madeDenseOnHost(
+  at: Lowering,
+  shape: Shape,
+  fill: TensorValue,
+  indices: TensorValue,
+  values: TensorValue,
+  placesOf: (rows: IndexRows) => Int32Array,
+): TensorValue {
+  const { dtype } = values
+  const count = elementCountOf(shape)
+  const [dense] = at.step({
+    inputs: [indices, values, fill],
+    outputs: [{ dtype, shape }],
+    run: ([picks, given, one]) => {
+      const everywhere = Int32Array.from({ length: count }, (_, place) => place)
+      const before =
+        one.dtype === 'string'
+          ? stringTensor(shape, new Array<Uint8Array>(count).fill((one as StringTensor).strings[0]))
+          : scatteredOnHost({ dtype, shape, before: undefined }, everywhere, 1, one, 'update')
+      const places = placesOf(indexRowsOf(picks))
+      return [scatteredOnHost({ dtype, shape, before }, places, 1, given, 'update')]
+    },
+  })
+  return dense
 }
 
 const sparseTensorDenseAdd = defineOp({
@@ -152,95 +136,38 @@ const sparseTensorDenseAdd = defineOp({
   outputs: ['output: T'],
   attributes: ['T: numbertype', 'Tindices: {int32, int64}'],
   lower: (at) => {
-    const [indices, values, shape, dense] = ['a_indices', 'a_values', 'a_shape', 'b'].map((name) =>
-      at.input(name),
-    )
-    checkSparse(indices, values, shape)
-    const sizes = shapeFrom(at.contentOf(shape), 'a_shape')
-    if (!sameShape(sizes, dense.shape)) {
+    const [indices, values, dense] = [at.input('a_indices'), at.input('a_values'), at.input('b')]
+    const shape = denseShape(at, 'a_shape')
+    checkSparse(indices, values, shape.length)
+    if (!sameShape(shape, dense.shape)) {
       throw invalid(
         'shape/mismatch',
-        `Dimensions of the sparse and the dense tensor differ: ${formatShape(sizes)} vs. ${formatShape(dense.shape)}`,
+        `Dimensions do not equal (no broadcasting is supported): sparse side ${formatShape(shape)} vs dense side ${formatShape(dense.shape)}`,
       )
     }
-    return at.step({
-      inputs: [indices, values, dense],
-      outputs: [{ dtype: dense.dtype, shape: dense.shape }],
-      run: ([where, content, to]) => [
-        addedAt(to as NumericTensor, placesOf(rowsOf(where), sizes), content as NumericTensor),
-      ],
-    })
+    return [
+      scattered(at, {
+        shape,
+        dtype: dense.dtype,
+        current: dense,
+        depth: shape.length,
+        indices,
+        slicesOf: (content) =>
+          flatPlaces(
+            indexRowsOf(content),
+            shape,
+            (row, index) => `Sparse tensor has an invalid index [${index}] at position ${row}`,
+          ),
+        updates: values,
+        count: values.shape[0],
+        combine: 'add',
+      }),
+    ]
   },
 })
 
-function realType(dtype: DType): NumericDType {
-  if (dtype === 'string' || !isNumeric(dtype) || dtype.startsWith('complex')) {
-    throw new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
-  }
-  return dtype
-}
-
-const sparseTensorDenseMatMul = defineOp({
-  name: 'SparseTensorDenseMatMul',
-  inputs: ['a_indices: Tindices', 'a_values: T', 'a_shape: int64', 'b: T'],
-  outputs: ['product: T'],
-  attributes: [
-    'T: type',
-    'Tindices: {int32, int64} = int64',
-    'adjoint_a: bool = false',
-    'adjoint_b: bool = false',
-  ],
-  lower: (at) => {
-    const [indices, values, shape, dense] = ['a_indices', 'a_values', 'a_shape', 'b'].map((name) =>
-      at.input(name),
-    )
-    checkSparse(indices, values, shape)
-    const sizes = shapeFrom(at.contentOf(shape), 'a_shape')
-    if (sizes.length !== 2) throw invalid('shape/mismatch', "Tensor 'a_shape' must have 2 elements")
-    if (dense.shape.length !== 2) throw invalid('shape/mismatch', "Tensor 'b' is not a matrix")
-    const dtype = realType(dense.dtype)
-    const [adjointA, adjointB] = [at.attributes.bool('adjoint_a'), at.attributes.bool('adjoint_b')]
-    const [rows, inner] = adjointA ? [sizes[1], sizes[0]] : sizes
-    const [own, columns] = adjointB ? [dense.shape[1], dense.shape[0]] : dense.shape
-    if (inner !== own) {
-      throw invalid(
-        'shape/mismatch',
-        `Cannot multiply A and B because inner dimension does not match: ${inner} vs. ${own}.`,
-      )
-    }
-    return at.step({
-      inputs: [indices, values, dense],
-      outputs: [{ dtype, shape: [rows, columns] }],
-      run: ([where, content, right]) => {
-        const all = rowsOf(where)
-        placesOf(all, sizes)
-        const [left, b] = [content, right].map((one) =>
-          elementsOf(one as NumericTensor).map(Number),
-        )
-        const sums = new Float64Array(rows * columns)
-        for (const [k, index] of all.entries()) {
-          const [i, j] = adjointA ? [index[1], index[0]] : index
-          for (let column = 0; column < columns; column++) {
-            const other = adjointB ? b[column * own + j] : b[j * columns + column]
-            sums[i * columns + column] += left[k] * other
-          }
-        }
-        return [tensorOfElements(dtype, [rows, columns], exactly(dtype, sums))]
-      },
-    })
-  },
-})
-
-/** Numbers as elements of a type: whole ones as bigints where it holds those. */
-function exactly(dtype: NumericDType, numbers: Float64Array): ArrayLike<Element> {
-  if (dtype !== 'int64' && dtype !== 'uint64') return numbers
-  return Array.from(numbers, BigInt)
-}
-
-type Reduce = (sum: number, value: number) => number
-
-/** Sums (or largest) of the entries over axes, as a dense tensor; what has no entry is 0. */
-function sparseReduce(name: string, reduce: Reduce): OpDefinition {
+/** Sums or extremes over axes of the dense shape; places without values are not counted. */
+function sparseReduce(name: string, combine: 'sum' | 'max'): OpDefinition {
   return defineOp({
     name,
     inputs: [
@@ -252,99 +179,176 @@ function sparseReduce(name: string, reduce: Reduce): OpDefinition {
     outputs: ['output: T'],
     attributes: ['keep_dims: bool = false', 'T: numbertype'],
     lower: (at) => {
-      const [indices, values, shape] = ['input_indices', 'input_values', 'input_shape'].map(
-        (input) => at.input(input),
-      )
-      checkSparse(indices, values, shape)
-      const sizes = shapeFrom(at.contentOf(shape), 'input_shape')
+      const [indices, values] = [at.input('input_indices'), at.input('input_values')]
+      const shape = denseShape(at, 'input_shape')
+      checkSparse(indices, values, shape.length)
       const given = integersOf(at.contentOf(at.input('reduction_axes')))
-      const all = given.length === 0 ? [...sizes.keys()] : given
-      const axes = new Set(all.map((axis) => axisOf(axis, sizes.length, 'reduction dimension')))
-      const kept = sizes.map((size, axis) => (axes.has(axis) ? 1 : size))
-      const output = at.attributes.bool('keep_dims')
-        ? kept
-        : sizes.filter((_, axis) => !axes.has(axis))
-      const dtype = realType(values.dtype)
-      return at.step({
-        inputs: [indices, values],
-        outputs: [{ dtype, shape: output }],
-        run: ([where, content]) => {
-          const rows = rowsOf(where)
-          placesOf(rows, sizes)
-          const places = placesOf(
-            rows.map((index) => index.map((at, axis) => (axes.has(axis) ? 0 : at))),
-            kept,
-          )
-          const numbers = elementsOf(content as NumericTensor).map(Number)
-          const results = new Map<number, number>()
-          for (const [k, place] of places.entries()) {
-            const former = results.get(place)
-            results.set(place, former === undefined ? numbers[k] : reduce(former, numbers[k]))
+      const over = new Set(given.map((axis) => axisOf(axis, shape.length)))
+      // Without axes all are reduced.
+      const kept = [...shape.keys()].filter((axis) => over.size > 0 && !over.has(axis))
+      const sizes = kept.map((axis) => shape[axis])
+      const segments = elementCountOf(sizes)
+      const reduced = segmented(at, {
+        values,
+        inputs: [indices],
+        entriesOf: ([content]) => {
+          const rows = indexRowsOf(content)
+          const message = (row: number): string => `indices[${row}] is out of bounds`
+          flatPlaces(rows, shape, message)
+          const inner: number[] = []
+          for (let row = 0; row < rows.count; row++) {
+            const index = rowOf(rows, row)
+            for (const axis of kept) inner.push(index[axis])
           }
-          const dense = new Float64Array(elementCountOf(output))
-          for (const [place, value] of results) dense[place] = value
-          return [tensorOfElements(dtype, output, exactly(dtype, dense))]
+          const own = { rank: kept.length, count: rows.count, values: inner }
+          return { rows: undefined, places: flatPlaces(own, sizes, message), segments }
         },
+        segments,
+        combine,
+        empty: 'zero',
       })
+      const keeps = at.attributes.bool('keep_dims')
+      const final = shape.flatMap((size, axis) => (kept.includes(axis) ? [size] : keeps ? [1] : []))
+      return [at.reshaped(reduced, final)]
     },
   })
 }
 
-/** Entries combined with the elements of a dense tensor at their places, which broadcasts. */
-function sparseDense(name: string, combine: (x: number, y: number) => number): OpDefinition {
+/** Shapes of a product of matrices, the first sparse; refuses what does not fit. */
+function productOf(
+  shape: Shape,
+  dense: Shape,
+  turnsA: boolean,
+  turnsB: boolean,
+): { readonly rows: number; readonly inner: number; readonly width: number } {
+  if (shape.length !== 2) throw invalid('shape/mismatch', "Tensor 'a_shape' must have 2 elements")
+  if (dense.length !== 2) throw invalid('shape/mismatch', "Tensor 'b' is not a matrix")
+  const [rows, inner] = turnsA ? shape.toReversed() : shape
+  const [height, width] = turnsB ? dense.toReversed() : dense
+  if (inner === height) return { rows, inner, width }
+  throw invalid(
+    'shape/mismatch',
+    `Cannot multiply A and B because inner dimension does not match: ${inner} vs. ${height}.  Did you forget a transpose?  Dimensions of A: [${rows}, ${inner}).  Dimensions of B: ${formatShape([height, width])}`,
+  )
+}
+
+/** A sparse matrix times a dense one: rows of the dense one, scaled, and added up by row. */
+const sparseMatMul = defineOp({
+  name: 'SparseTensorDenseMatMul',
+  inputs: ['a_indices: Tindices', 'a_values: T', 'a_shape: int64', 'b: T'],
+  outputs: ['product: T'],
+  attributes: [
+    'T: type',
+    'Tindices: {int32, int64} = int64',
+    'adjoint_a: bool = false',
+    'adjoint_b: bool = false',
+  ],
+  lower: (at) => {
+    const [indices, values, dense] = [at.input('a_indices'), at.input('a_values'), at.input('b')]
+    const shape = denseShape(at, 'a_shape')
+    const [turnsA, turnsB] = ['adjoint_a', 'adjoint_b'].map((name) => at.attributes.bool(name))
+    const { rows, inner, width } = productOf(shape, dense.shape, turnsA, turnsB)
+    checkSparse(indices, values, 2)
+    const [rowAxis, columnAxis] = turnsA ? [1, 0] : [0, 1]
+    const scaled = at.compute({
+      shape: [values.shape[0], width],
+      dtype: scalarType(values.dtype),
+      inputs: [values, indices, dense],
+      body: ({ b, axes, read }) => {
+        const column = b.cast(read(1, [axes[0], b.index(columnAxis)]), 'int32')
+        const place = b.max(b.min(column, inner - 1), 0)
+        return b.mul(read(0, [axes[0]]), read(2, turnsB ? [axes[1], place] : [place, axes[1]]))
+      },
+    })
+    return [
+      segmented(at, {
+        values: scaled,
+        inputs: [indices],
+        entriesOf: ([content]) => {
+          const vectors = indexRowsOf(content)
+          flatPlaces(
+            vectors,
+            shape,
+            (row, index) => `Index [${index}] of entry ${row} is out of bounds of a`,
+          )
+          const places = Int32Array.from(
+            { length: vectors.count },
+            (_, row) => vectors.values[2 * row + rowAxis],
+          )
+          return { rows: undefined, places, segments: rows }
+        },
+        segments: rows,
+        combine: 'sum',
+        empty: 'zero',
+      }),
+    ]
+  },
+})
+
+/** Values combined with the elements of a dense tensor at their places; it may broadcast. */
+function sparseWithDense(name: string, row: 'add' | 'mul' | 'div'): OpDefinition {
   return defineOp({
     name,
     inputs: ['sp_indices: int64', 'sp_values: T', 'sp_shape: int64', 'dense: T'],
     outputs: ['output: T'],
     attributes: ['T: numbertype'],
     lower: (at) => {
-      const [indices, values, shape, dense] = ['sp_indices', 'sp_values', 'sp_shape', 'dense'].map(
-        (input) => at.input(input),
+      const [indices, values, dense] = ['sp_indices', 'sp_values', 'dense'].map((one) =>
+        at.input(one),
       )
-      checkSparse(indices, values, shape)
-      const sizes = shapeFrom(at.contentOf(shape), 'sp_shape')
-      const skipped = sizes.length - dense.shape.length
-      const fits = (size: number, axis: number): boolean =>
-        size === 1 || size === sizes[axis + skipped]
-      if (skipped < 0 || !dense.shape.every(fits)) {
+      const shape = denseShape(at, 'sp_shape')
+      checkSparse(indices, values, shape.length)
+      const skipped = shape.length - dense.shape.length
+      const fits = dense.shape.every((size, axis) => size === 1 || size === shape[axis + skipped])
+      if (skipped < 0 || !fits) {
         throw invalid(
           'shape/mismatch',
-          `A dense tensor of shape ${formatShape(dense.shape)} does not broadcast to a sparse one of shape ${formatShape(sizes)}`,
+          `SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: ${formatShape(shape)} vs. ${formatShape(dense.shape)}`,
         )
       }
-      const dtype = realType(values.dtype)
-      if (name.endsWith('Div') && !dtype.includes('float')) {
+      const dtype = scalarType(values.dtype)
+      if (row === 'div' && !isFloat(dtype)) {
         throw new Refusal('UNIMPLEMENTED', 'op/type', `${name} is not implemented for ${dtype}.`)
       }
-      return at.step({
-        inputs: [indices, values, dense],
-        outputs: [{ dtype, shape: values.shape }],
-        run: ([where, content, other]) => {
-          const rows = rowsOf(where)
-          placesOf(rows, sizes)
-          const places = placesOf(
-            rows.map((index) =>
-              dense.shape.map((size, axis) => (size === 1 ? 0 : index[axis + skipped])),
-            ),
-            dense.shape,
-          )
-          const [x, y] = [content, other].map((one) => elementsOf(one as NumericTensor).map(Number))
-          const results = Float64Array.from(places, (place, k) => combine(x[k], y[place]))
-          return [tensorOfElements(dtype, values.shape, exactly(dtype, results))]
-        },
-      })
+      return [
+        at.compute({
+          shape: values.shape,
+          dtype,
+          inputs: [values, indices, dense],
+          body: ({ b, axes, read }) => {
+            const positions = dense.shape.map((size, axis) => {
+              if (size === 1) return b.index(0)
+              const index = b.cast(read(1, [axes[0], b.index(axis + skipped)]), 'int32')
+              return b.max(b.min(index, size - 1), 0)
+            })
+            return b.both(row, read(0, axes), read(2, positions))
+          },
+          checks: ({ b, axes, read }) =>
+            shape.map((size, axis) => {
+              const index = read(1, [axes[0], b.index(axis)])
+              return {
+                ok: b.and(b.greaterEqual(index, 0), b.less(index, size)),
+                message: ([entry]) => ({
+                  code: 'INVALID_ARGUMENT',
+                  reason: 'run/index',
+                  message: `Sparse tensor has an invalid index on dimension ${axis} at entry ${entry}`,
+                }),
+              }
+            }),
+        }),
+      ]
     },
   })
 }
 
-/** Sparse tensors that meet dense ones. */
+/** Sparse tensors with dense ones. */
 export const sparseOps: readonly OpDefinition[] = [
   sparseToDense,
   sparseTensorDenseAdd,
-  sparseTensorDenseMatMul,
-  sparseReduce('SparseReduceSum', (sum, value) => sum + value),
-  sparseReduce('SparseReduceMax', Math.max),
-  sparseDense('SparseDenseCwiseAdd', (x, y) => x + y),
-  sparseDense('SparseDenseCwiseMul', (x, y) => x * y),
-  sparseDense('SparseDenseCwiseDiv', (x, y) => x / y),
+  sparseReduce('SparseReduceSum', 'sum'),
+  sparseReduce('SparseReduceMax', 'max'),
+  sparseMatMul,
+  sparseWithDense('SparseDenseCwiseAdd', 'add'),
+  sparseWithDense('SparseDenseCwiseMul', 'mul'),
+  sparseWithDense('SparseDenseCwiseDiv', 'div'),
 ]

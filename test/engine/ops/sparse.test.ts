@@ -5,6 +5,7 @@ import {
   floats,
   ints,
   longs,
+  numbers,
   outputsOf,
   texts,
   valuesOf,
@@ -53,6 +54,7 @@ for (const device of benchDevices) {
       await t.test('added to, multiplied with and reduced', async (t) => {
         const sparse = [longs([2, 2], [0, 1, 1, 0]), floats([2], [5, 6]), longs([2], [2, 2])]
         const dense = floats([2, 2], [1, 2, 3, 4])
+        const big = [2n ** 60n, 2n ** 60n, 2n ** 60n, 2n ** 60n]
         const of = async (op: string, more: Parameters<typeof outputsOf>[2], attributes = {}) =>
           valuesOf((await outputsOf(open, op, [...sparse, ...more], { ...wide, ...attributes }))[0])
         t.same(await of('SparseTensorDenseAdd', [dense]), [1, 7, 9, 4])
@@ -61,6 +63,17 @@ for (const device of benchDevices) {
         t.same(await of('SparseTensorDenseMatMul', [dense], { adjoint_b: true }), [10, 20, 6, 18])
         t.same(await of('SparseReduceSum', [ints([1], [0])]), [6, 5])
         t.same(await of('SparseReduceSum', [ints([0], [])]), [11])
+        t.same(await of('SparseReduceMax', [ints([1], [-1])], { keep_dims: true }), [5, 6])
+        const [exact] = await outputsOf(
+          open,
+          'SparseTensorDenseAdd',
+          [sparse[0], numbers('int64', [2], [1n, 2n]), sparse[2], numbers('int64', [2, 2], big)],
+          { T: { type: 'int64' }, Tindices: { type: 'int64' } },
+        )
+        t.same(valuesOf(exact), [big[0], big[1] + 1n, big[2] + 2n, big[3]])
+        await t.rejects(of('SparseDenseCwiseDiv', [floats([3], [1, 1, 1])]), {
+          code: 'INVALID_ARGUMENT',
+        })
         t.same(await of('SparseDenseCwiseMul', [floats([2], [10, 100])]), [500, 60])
       })
 
