@@ -23,9 +23,11 @@ import {
   type FromWorker,
   type Method,
   packed,
+  type ToldRun,
   type ToWorker,
   type WorkerStart,
 } from './messages.ts'
+import { ToldLists } from './variable-lists.ts'
 
 /**
  * Starts an engine. Refuses a device that is unknown or not there. Deadlines count from the call; a
@@ -49,6 +51,8 @@ interface Life {
   readonly calls: Map<number, Call>
   /** Graphs that this worker has. */
   readonly loaded: Map<string, Promise<unknown>>
+  /** Lists of variables that this worker has. */
+  readonly lists: ToldLists
 }
 
 /** Effects remembered for each graph. */
@@ -125,7 +129,7 @@ class WorkerEngine implements Engine {
       })
     })
     ready.catch(() => undefined)
-    return { worker, ready, calls, loaded: new Map() }
+    return { worker, ready, calls, loaded: new Map(), lists: new ToldLists() }
   }
 
   /** Ends a worker; whatever it was asked fails with `error`. */
@@ -226,7 +230,9 @@ class WorkerEngine implements Engine {
     const feeds = Object.fromEntries(
       Object.entries(request.feeds).map(([name, tensor]) => [name, packed(tensor, buffers)]),
     )
-    const running = this.#call<RunReply>('run', [{ ...request, feeds }], [...buffers], life)
+    const variables = life.lists.told(request.variables)
+    const told: ToldRun = { ...request, feeds, variables }
+    const running = this.#call<RunReply>('run', [told], [...buffers], life)
     if (deadlineMs === undefined) return running
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {

@@ -1,11 +1,15 @@
 // What the caller's thread and the engine's thread say to each other, and how tensors cross: their
 // bytes are handed over, never shared.
 import type { RefusalRecord, Tensor } from '../../tensor/index.ts'
-import type { Engine } from '../engine.ts'
+import type { Engine, RunRequest } from '../engine.ts'
 import type { DeviceOptions } from './devices.ts'
+import type { ToldVariables } from './variable-lists.ts'
 
 /** The engine's methods that are answered by its thread. */
 export type Method = Exclude<keyof Engine, 'close'>
+
+/** A run as it is asked of the thread. */
+export type ToldRun = Omit<RunRequest, 'variables'> & { readonly variables: ToldVariables }
 
 export type ToWorker =
   | {

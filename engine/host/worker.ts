@@ -8,10 +8,17 @@ import {
   type Tensor,
 } from '../../tensor/index.ts'
 import type { Device } from '../device/device.ts'
-import type { RunReply } from '../engine.ts'
+import type { RunReply, RunRequest } from '../engine.ts'
 import { EngineCore } from './core.ts'
 import { openDevices } from './devices.ts'
-import { buffersOf, type FromWorker, type ToWorker, type WorkerStart } from './messages.ts'
+import {
+  buffersOf,
+  type FromWorker,
+  type ToldRun,
+  type ToWorker,
+  type WorkerStart,
+} from './messages.ts'
+import { HeardLists } from './variable-lists.ts'
 
 function start(): void {
   const port = parentPort
@@ -39,13 +46,16 @@ function start(): void {
       send({ kind: 'read-value', id, value })
     })
 
+  const lists = new HeardLists()
+  const heard = (run: ToldRun): RunRequest => ({ ...run, variables: lists.heard(run.variables) })
+
   let core: EngineCore | undefined
   const answer = async (message: Extract<ToWorker, { readonly kind: 'call' }>): Promise<void> => {
     const { id, method, args } = message
     try {
       if (core === undefined) throw new Error('the engine is not ready')
       const call = core[method] as (...args: unknown[]) => Promise<unknown>
-      const result = await call.apply(core, args)
+      const result = await call.apply(core, method === 'run' ? [heard(args[0] as ToldRun)] : args)
       send({ kind: 'reply', id, result }, transferable(method, result))
     } catch (error) {
       send({ kind: 'error', id, error: errorOf(error) })
