@@ -23,6 +23,7 @@ import { checkpointRoutes } from './routes/checkpoints.ts'
 import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelRoutes } from './routes/models.ts'
+import { rootRoute } from './routes/root.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { servingRoutes } from './routes/serving.ts'
 import { variableValueRoutes } from './routes/variable-values.ts'
@@ -59,7 +60,8 @@ export async function buildApp({
     keepAliveTimeout: 72 * secondMs,
     maxRequestsPerSocket: 0,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // registerClosing says it in our own form.
+    return503OnClosing: false,
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
     routerOptions: { maxParamLength: 2 * service.limits.nameLength, caseSensitive: true },
@@ -86,6 +88,7 @@ export async function buildApp({
     drain(request)
     return replyWithProblem(refusal, request, reply)
   })
+  registerClosing(app)
   registerBodies(app)
   await registerPlugins(app)
   await app.register(async (routes) => {
@@ -106,8 +109,27 @@ export async function buildApp({
   graphRoutes(app, service)
   await servingRoutes(app, service)
   healthRoutes(app, service, metrics)
+  rootRoute(app)
   app.get('/openapi.json', { schema: { hide: true } }, () => openApiOf(app))
   return app
+}
+
+/** Refuses (UNAVAILABLE, `server/closing`) what still comes over open connections while the app ends. */
+function registerClosing(app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', async () => {
+    isClosing = true
+  })
+  app.addHook('onRequest', (_request, _reply, done) => {
+    if (isClosing) done(closing())
+    else done()
+  })
+}
+
+function closing(): Refusal {
+  return new Refusal('UNAVAILABLE', 'server/closing', 'The server is about to end.', {
+    fix: 'Send the request again in a moment.',
+  })
 }
 
 async function registerPlugins(app: FastifyInstance): Promise<void> {

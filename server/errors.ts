@@ -11,6 +11,7 @@ export const status = {
   accepted: 202,
   noContent: 204,
   partialContent: 206,
+  found: 302,
   notModified: 304,
 } as const
 

@@ -1,7 +1,8 @@
 // Refusals: the one table, the form of every problem, and the odd corners of HTTP.
-import { connect } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { problemOf, refusalOf, statusOf } from '../../server/errors.ts'
+import { buildApp } from '../../server/index.ts'
 import { type Code, Refusal } from '../../tensor/index.ts'
 import { startServer } from './helper.ts'
 
@@ -269,6 +270,61 @@ t.test('refusals over HTTP', async (t) => {
     t.match(devices, [{ state: 'ready', default: true }])
     t.equal((await call('HEAD /healthz')).status, 200)
   })
+})
+
+t.test(
+  'the root sends a browser to the documentation and tells others what there is',
+  async (t) => {
+    const { base, call } = await startServer(t)
+    const root = await call('GET /')
+    t.match(root.json, { docs: '/docs', openapi: '/openapi.json', variables: '/v1/variables' })
+    for (const path of Object.values<string>(root.json).filter((one) => one.startsWith('/'))) {
+      t.equal((await call(`GET ${path}`)).status, 200, path)
+    }
+    const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+    const browser = await fetch(`${base}/`, { headers: { accept }, redirect: 'manual' })
+    t.equal(browser.status, 302)
+    t.equal(browser.headers.get('location'), '/docs')
+  },
+)
+
+t.test('a server that ends refuses what still comes as a problem', async (t) => {
+  const { base, service } = await startServer(t)
+  const app = await buildApp({ service, logLevel: 'silent' })
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  app.get('/held', async () => {
+    await held
+    return { held: true }
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const replies = await new Promise<string>((resolve) => {
+    let text = ''
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write('GET /held HTTP/1.1\r\nhost: x\r\n\r\n')
+    })
+    socket.on('data', (data) => {
+      text += data
+    })
+    socket.on('close', () => resolve(text))
+    setTimeout(() => {
+      void app.close()
+      setTimeout(() => {
+        socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n')
+        setTimeout(release, 50)
+      }, 50)
+    }, 100)
+  })
+  const [, first, second] = replies.split('HTTP/1.1 ')
+  t.match(first, /^200 /)
+  t.match(second, /^503 /)
+  t.match(second, /retry-after: 1/)
+  t.match(second, /application\/problem\+json/)
+  t.match(second, /"reason":"server\/closing"/)
+  t.equal((await fetch(`${base}/healthz`)).status, 200, 'another app on the service goes on')
 })
 
 /** The names of all fields, at every depth. */
