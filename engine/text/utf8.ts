@@ -48,24 +48,3 @@ export function codesOf(bytes: Uint8Array): Codes {
   offsets[count] = bytes.length
   return { codes: codes.subarray(0, count), offsets: offsets.subarray(0, count + 1) }
 }
-
-/** UTF-8 of code points; numbers from {@link invalidByte} on give their byte back. */
-export function utf8Of(codes: ArrayLike<number>): Uint8Array {
-  const bytes: number[] = []
-  for (let place = 0; place < codes.length; place++) {
-    const code = codes[place]
-    if (code < 0x80) bytes.push(code)
-    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 0x3f))
-    else if (code < 0x10000) {
-      bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 0x3f), 0x80 | (code & 0x3f))
-    } else if (code < invalidByte) {
-      bytes.push(
-        0xf0 | (code >> 18),
-        0x80 | ((code >> 12) & 0x3f),
-        0x80 | ((code >> 6) & 0x3f),
-        0x80 | (code & 0x3f),
-      )
-    } else bytes.push(code - invalidByte)
-  }
-  return Uint8Array.from(bytes)
-}
