@@ -2,13 +2,15 @@
 // anywhere. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011);
 // TensorFlow's use of it in tsl/lib/random/philox_random.h.
 
-const multiplier0 = 0xd2511f53
-const multiplier1 = 0xcd9e8d57
+const multiplier0 = 0xd2511f53 | 0
+const multiplier1 = 0xcd9e8d57 | 0
 // The multipliers' halves: products of halves stay within 32 bits, which keeps all of it in integer registers.
-const [low0, high0] = [multiplier0 & 0xffff, multiplier0 >>> 16]
-const [low1, high1] = [multiplier1 & 0xffff, multiplier1 >>> 16]
-const weyl0 = 0x9e3779b9
-const weyl1 = 0xbb67ae85
+const low0 = 0x1f53
+const high0 = 0xd251
+const low1 = 0x8d57
+const high1 = 0xcd9e
+const weyl0 = 0x9e3779b9 | 0
+const weyl1 = 0xbb67ae85 | 0
 const rounds = 10
 
 /** A place in a stream: the key, and the 128-bit counter as four words, lowest first. */
@@ -53,9 +55,15 @@ export class Philox {
   /** Draws blocks into `words` from `start` up to `end`; what is left of the last one is lost. */
   fill(words: Uint32Array, start: number, end: number): void {
     const counter = this.#counter
+    const key0 = this.#key[0]
+    const key1 = this.#key[1]
     for (let at = start; at < end; at += 4) {
-      let [c0, c1, c2, c3] = [counter[0], counter[1], counter[2], counter[3]]
-      let [k0, k1] = [this.#key[0], this.#key[1]]
+      let c0 = counter[0]
+      let c1 = counter[1]
+      let c2 = counter[2]
+      let c3 = counter[3]
+      let k0 = key0
+      let k1 = key1
       for (let round = 0; round < rounds; round++) {
         // The high words of both products, from products of halves.
         const middle0 = (Math.imul(low0, c0 >>> 16) + (Math.imul(low0, c0 & 0xffff) >>> 16)) | 0
