@@ -49,13 +49,16 @@ for (const device of deviceNames) {
   })
 }
 
-/** Cases whose ops have no definition yet are named, not judged; the conformance table counts them. */
+/** Ops of recorded cases that have no definition yet; the conformance table counts them as missing. */
+const notYet = new Set(['EncodePng'])
+
 async function runSessions(t: Asserting, { engine }: Bench, path: string): Promise<void> {
   for (const line of readFileSync(path, 'utf8').split('\n').filter(Boolean)) {
     const recorded = JSON.parse(line) as SessionCase
     const outcome = await runSessionCase(engine, recorded)
-    if (outcome.kind === 'missing') t.comment(`${recorded.name}: no ${outcome.what} yet`)
-    else judge(t, recorded.name, outcome)
+    if (outcome.kind === 'missing' && notYet.has(outcome.what)) {
+      t.comment(`${recorded.name}: no ${outcome.what} yet`)
+    } else judge(t, recorded.name, outcome)
   }
 }
 
