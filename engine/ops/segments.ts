@@ -290,6 +290,56 @@ function countsOf(at: Lowering, numbers: TensorValue, size: number): TensorValue
   return bins
 }
 
+/** Counts of a vector, or of each row of a matrix; `binary_output`: whether there is any. */
+const denseBincount = defineOp({
+  name: 'DenseBincount',
+  inputs: ['input: Tidx', 'size: Tidx', 'weights: T'],
+  outputs: ['output: T'],
+  attributes: [
+    'Tidx: {int32, int64}',
+    'T: {int32, int64, float, double}',
+    'binary_output: bool = false',
+  ],
+  lower: (at) => {
+    const [numbers, weights] = [at.input('input'), at.input('weights')]
+    const size = integerOf(at.contentOf(at.input('size')), 'size')
+    if (size < 0) throw invalid('shape/invalid', `size (${size}) must be non-negative`)
+    const { shape } = numbers
+    if (shape.length > 2) throw mismatch('Shape must be at most rank 2 but is rank 3')
+    const isWeighted = elementCountOf(weights.shape) > 0
+    if (isWeighted && !sameShape(weights.shape, shape)) {
+      throw mismatch(
+        `\`weights\` must be the same shape as \`input\` or a length-0 tensor, in which case it acts as all weights equal to 1. Received ${formatShape(weights.shape)}`,
+      )
+    }
+    const dtype = scalarType(at.attributes.type('T'))
+    const isBinary = at.attributes.bool('binary_output')
+    const count = elementCountOf(shape)
+    const rows = shape.length === 2 ? shape[0] : 1
+    const ones = at.compute({
+      shape: [count],
+      dtype,
+      inputs: [],
+      body: ({ b }) => b.number(dtype, 1),
+    })
+    const bins = segmented(at, {
+      combine: isBinary ? 'max' : 'sum',
+      empty: 'zero',
+      values: isWeighted && !isBinary ? at.reshaped(weights, [count]) : ones,
+      inputs: [numbers],
+      entriesOf: ([tensor]) => ({
+        rows: undefined,
+        places: binsOf(tensor, size).map((bin, place) =>
+          bin < 0 ? -1 : Math.floor(place / (count / rows)) * size + bin,
+        ),
+        segments: rows * size,
+      }),
+      segments: rows * size,
+    })
+    return [at.reshaped(bins, shape.length === 2 ? [rows, size] : [size])]
+  },
+})
+
 /** Segment ops. */
 export const segmentOps: readonly OpDefinition[] = [
   sortedSegments('SegmentSum', sum),
@@ -314,4 +364,5 @@ export const segmentOps: readonly OpDefinition[] = [
   sparseSegmentsGrad('Mean', mean),
   sparseSegmentsGrad('SqrtN', meanOfRoot),
   bincount,
+  denseBincount,
 ]

@@ -110,6 +110,33 @@ for (const device of benchDevices) {
         t.same(await of([1, 1, 2, 9], []), [0, 2, 1])
         t.same(await of([1, 1, 2, 9], [0.5, 0.25, 4, 1]), [0, 0.75, 4])
         await t.rejects(of([1, -1], []), { message: /^Input arr must be non-negative!/ })
+        const rowCounts = async (weights: number[], isBinary: boolean): Promise<unknown> => {
+          const inputs = [ints([2, 3], [0, 2, 2, 1, 1, 7]), ints([], [3])]
+          const shape = weights.length === 0 ? [0] : [2, 3]
+          const [bins] = await outputsOf(
+            open,
+            'DenseBincount',
+            [...inputs, floats(shape, weights)],
+            {
+              T: { type: 'float32' },
+              Tidx: { type: 'int32' },
+              binary_output: isBinary,
+            },
+          )
+          return [bins.shape, valuesOf(bins)]
+        }
+        t.same(await rowCounts([], false), [
+          [2, 3],
+          [1, 0, 2, 0, 2, 0],
+        ])
+        t.same(await rowCounts([], true), [
+          [2, 3],
+          [1, 0, 1, 0, 1, 0],
+        ])
+        t.same(await rowCounts([1, 2, 3, 4, 5, 6], false), [
+          [2, 3],
+          [1, 0, 5, 0, 9, 0],
+        ])
       })
     }),
   )
