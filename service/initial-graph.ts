@@ -6,6 +6,7 @@ import type { Draft } from '../proto/index.ts'
 import {
   type DType,
   elementCountOf,
+  isBigInt,
   kindOf,
   type NumericDType,
   numberOfDType,
@@ -88,7 +89,8 @@ interface Part {
 }
 
 function scalar({ graph, name, dtype }: Part, suffix: string, value: number): string {
-  return graph.constant(`${name}/${suffix}`, tensorOfElements(dtype, [], [value]))
+  const element = isBigInt(dtype) ? BigInt(value) : value
+  return graph.constant(`${name}/${suffix}`, tensorOfElements(dtype, [], [element]))
 }
 
 /** Sizes as a tensor: int32 as TensorFlow has them, int64 where one does not fit. */
@@ -137,14 +139,9 @@ function addIntegers(
   seeds: Seeds,
   shape: Shape,
 ): string {
-  const { graph, name, dtype, type } = part
-  const bound = (suffix: string, value: number) =>
-    graph.constant(
-      `${name}/${suffix}`,
-      tensorOfElements(dtype, [], [dtype === 'int64' ? BigInt(value) : value]),
-    )
+  const { graph, name, type } = part
   const [sizesName, sizesType] = sizes(part, 'shape', shape)
-  const inputs = [sizesName, bound('min', minimum), bound('max', maximum)]
+  const inputs = [sizesName, scalar(part, 'min', minimum), scalar(part, 'max', maximum)]
   const attributes = { ...seedAttributes(seeds), Tout: type, T: typeAttribute(sizesType) }
   return graph.add(name, 'RandomUniformInt', inputs, attributes)
 }

@@ -92,7 +92,7 @@ export function planInitializer(
     if (shape.length !== 2) {
       throw invalid('Identity matrix initializer can only be used for 2D matrices.')
     }
-    return { fill: 'identity', gain: numberArgument(description, 'gain', 1) }
+    return { fill: 'identity', gain: identityGain(description, dtype) }
   }
   if (kindOf(dtype) !== 'float') {
     const integerUniform = kind === 'random_uniform' && (dtype === 'int32' || dtype === 'int64')
@@ -122,6 +122,16 @@ export function planInitializer(
     default:
       return scaledPlan(scalings[kind] ?? scalingOf(description), shape, seeds)
   }
+}
+
+function identityGain(description: InitializerDescription, dtype: DType): number {
+  const gain = numberArgument(description, 'gain', 1)
+  const kind = kindOf(dtype)
+  if (kind !== 'float' && kind !== 'signed' && kind !== 'unsigned') {
+    throw invalid(`Expected a type of real numbers, got ${dtype}.`)
+  }
+  if (kind === 'float' || Number.isSafeInteger(gain)) return gain
+  throw invalid(`The gain of a ${dtype} variable is a whole number.`)
 }
 
 function uniformPlan(description: InitializerDescription, dtype: DType, seeds: Seeds): FillPlan {

@@ -153,6 +153,9 @@ t.test('draws of other types stay in their bounds', async (t) => {
 t.test('identity, and fans as TensorFlow counts them', async (t) => {
   t.same(await draw('identity', { gain: 3 }, 'float32', [2, 3]), [3, 0, 0, 0, 3, 0])
   t.same(await draw('identity', {}, 'float64', [3, 2]), [1, 0, 0, 1, 0, 0])
+  for (const dtype of ['int8', 'int32', 'int64', 'uint64', 'float16', 'bfloat16'] as const) {
+    t.same(await draw('identity', { gain: 2 }, dtype, [2, 2]), [2, 0, 0, 2], dtype)
+  }
   t.same(fansOf([]), { fanIn: 1, fanOut: 1 })
   t.same(fansOf([4]), { fanIn: 4, fanOut: 4 })
   t.same(fansOf([2, 3]), { fanIn: 2, fanOut: 3 })
@@ -286,6 +289,13 @@ t.test("arguments that cannot be are refused in TensorFlow's words", async (t) =
   t.throws(
     plan({ kind: 'glorot_uniform' }, 'int32'),
     says('Expected floating point type, got int32.'),
+  )
+  t.throws(plan({ kind: 'identity' }, 'string'), says(/real numbers/))
+  t.throws(plan({ kind: 'identity' }, 'complex64'), says(/real numbers/))
+  t.throws(plan({ kind: 'identity', gain: 0.5 } as never, 'int32'), says(/whole number/))
+  t.throws(
+    plan({ kind: 'random_normal', graph_seed: 5 } as never),
+    says(/"graph_seed" wants a "seed"/),
   )
   t.throws(plan({ kind: 'constant', value: [1, 2, 3, 4, 5] } as never), says(/Too many elements/))
   t.throws(plan({ kind: 'random_normal', stddev: 'x' } as never), says(/is a number/))
