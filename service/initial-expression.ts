@@ -7,7 +7,7 @@ import {
   type DType,
   elementCountOf,
   formatShape,
-  isNumeric,
+  kindOf,
   type PartialShape,
   Refusal,
   type Shape,
@@ -98,10 +98,17 @@ export function parseExpression(
       : { form: 'tensor', tensor: operandTensor(json, dtype, maxElements) }
     return { op: key as ExpressionOp, operand }
   })
-  if (steps.length > 0 && !isNumeric(dtype)) {
-    throw invalid(`The value of ${variable} is ${dtype}; only numbers can be computed with.`)
-  }
+  for (const { op } of steps) checkComputable(op, variable, dtype)
   return { variable, steps }
+}
+
+/** Refuses what TensorFlow's op does not take; its `/` on whole numbers gives another type. */
+function checkComputable(op: ExpressionOp, variable: string, dtype: DType): void {
+  const kind = kindOf(dtype)
+  const isWhole = kind === 'signed' || kind === 'unsigned'
+  if (kind === 'float' || kind === 'complex' || (isWhole && op !== 'div')) return
+  const takes = isWhole ? 'floating point and complex numbers' : 'numbers'
+  throw invalid(`The value of ${variable} is ${dtype}; "${op}" takes ${takes}.`)
 }
 
 function operandTensor(json: Json, dtype: DType, maxElements: number): Tensor {

@@ -259,6 +259,7 @@ t.test('an expression that cannot be is refused when the variable is made', asyn
   await refusal({ initialized_value: 3 }, { reason: 'initializer/invalid' })
   await refusal({ initialized_value: 'v', add: [1, 2, 3] }, { reason: 'initializer/invalid' })
   await refusal({ initialized_value: 's', add: 'b' }, { reason: 'initializer/invalid' })
+  await refusal({ initialized_value: 'i', div: 2 }, { message: /takes floating point/ })
   await refusal(
     { initialized_value: 'v', add: { initialized_value: 'i' } },
     { reason: 'initializer/dtype-mismatch' },
