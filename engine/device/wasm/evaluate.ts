@@ -76,16 +76,17 @@ export class Evaluator implements Values {
         stack.pop()
         continue
       }
-      const missing =
-        node.kind === 'apply' && !this.#isStaged(node)
-          ? node.operands.filter((operand) => this.#known(operand, position) === undefined)
-          : []
+      const chosen = this.#chosen(node)
+      const missing = this.#needs(node, chosen).filter(
+        (operand) => this.#known(operand, position) === undefined,
+      )
       if (missing.length > 0) {
         stack.push(...missing)
         continue
       }
       stack.pop()
-      this.define(node, position, this.#write(node, position))
+      const value = chosen && this.#known(chosen, position)
+      this.define(node, position, value ?? this.#write(node, position))
     }
     return this.#known(expression, position)!
   }
@@ -166,6 +167,19 @@ export class Evaluator implements Values {
     const { laneAxis } = this.space.tiling
     if (place.rests.some(({ expression }) => this.space.isVarying(expression))) return undefined
     return place.terms.find(([axis]) => axis === laneAxis)?.[1] ?? 0
+  }
+
+  /** What has to be known before a node is written. */
+  #needs(node: Expression, chosen: Expression | undefined): readonly Expression[] {
+    if (node.kind !== 'apply' || this.#isStaged(node)) return []
+    return chosen === undefined ? node.operands : [chosen]
+  }
+
+  /** What a node chooses, where its condition is known to hold. */
+  #chosen(node: Expression): Expression | undefined {
+    if (node.kind !== 'apply' || node.row !== 'select' || this.#isStaged(node)) return undefined
+    const [condition, chosen] = node.operands
+    return this.#loads.holds(condition!, node) ? chosen : undefined
   }
 
   #known(expression: Expression, position: Position): Value | undefined {

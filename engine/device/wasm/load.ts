@@ -237,14 +237,19 @@ export class LoadWriter {
     return place
   }
 
+  /** Whether a guard is known to hold where `node`, which depends on it, is written. */
+  holds(guard: Expression, node: Expression): boolean {
+    if (this.#assumed === undefined || !this.#assumed.guards.has(guard)) return false
+    // What is further out is written outside of what is assumed.
+    return this.#values.space.depthOf(node) >= this.#assumed.depth
+  }
+
   /** The guard of a load, unless it is known to hold where the load is. */
   #guardOf(load: Load): Expression | undefined {
     const { guard } = load
-    if (guard === undefined || this.#assumed === undefined) return guard
-    // A load further out is written outside of what is assumed; a position that is data is clamped by its guard's axes.
-    const inside = this.#values.space.depthOf(load) >= this.#assumed.depth
-    const holds =
-      inside && this.#assumed.guards.has(guard) && !this.#values.space.isData(load.index)
+    if (guard === undefined) return undefined
+    // A position that is data is clamped by its guard's axes.
+    const holds = this.holds(guard, load) && !this.#values.space.isData(load.index)
     return holds ? undefined : guard
   }
 }
