@@ -332,7 +332,8 @@ export interface Values {
   record(valueId: ValueId): Promise<ValueRecord | undefined>
   /**
    * The content's bytes from `offset`, as a stream of pieces, each checked against its checksum
-   * (rejects with DATA_LOSS `store/chunk-damaged`). Reads only the chunks it needs.
+   * (rejects with DATA_LOSS `store/chunk-damaged`). Reads only the chunks it needs. The memory of a
+   * piece is the reader's own, to be changed, given away or freed.
    */
   read(
     valueId: ValueId,

@@ -1,7 +1,8 @@
 // The bulk workers as the calling thread sees them: which one takes the next chunk, and how many
 // may be on their way.
 import { WorkerClient } from './calls.ts'
-import type { BulkCalls, BulkSetup } from './messages.ts'
+import { chunkByteLength } from './limits.ts'
+import type { BulkCalls, BulkSetup, SpareBuffers } from './messages.ts'
 
 /** One bulk worker. */
 export type BulkLane = WorkerClient<BulkCalls>
@@ -18,6 +19,8 @@ export class BulkPool {
   readonly #inFlight: number[]
   readonly #limit: number
   readonly #waiting: ((lease: Lease) => void)[] = []
+  /** Touching fresh memory costs more than filling a chunk: buffers are used again. */
+  readonly #spares: ArrayBuffer[] = []
   #turn = 0
 
   constructor(
@@ -37,6 +40,19 @@ export class BulkPool {
     const index = this.#leastBusy()
     if (this.#inFlight[index] < this.#limit) return Promise.resolve(this.#take(index))
     return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Memory for a chunk; what is in it is of no meaning. Give it back with `recycle`. */
+  chunkBuffer(): ArrayBuffer {
+    return this.#spares.pop() ?? new ArrayBuffer(chunkByteLength)
+  }
+
+  /** Takes memory back. As many buffers are kept as can be on their way at once. */
+  recycle(buffers: SpareBuffers): void {
+    for (const buffer of buffers) {
+      const isFull = this.#spares.length >= this.#limit * this.lanes.length
+      if (!isFull && buffer.byteLength === chunkByteLength) this.#spares.push(buffer)
+    }
   }
 
   /** The worker that the next read goes to. */

@@ -7,12 +7,19 @@ import { crc32c } from '@node-rs/crc32'
 import { WorkerServer } from './calls.ts'
 import { ChunkReader } from './chunk-reader.ts'
 import { refusalOfFailure } from './errors.ts'
-import type { BulkCalls, BulkSetup, ChunkIdentity, LooseChunk, SealedPack } from './messages.ts'
+import type {
+  BulkCalls,
+  BulkSetup,
+  ChunkIdentity,
+  LooseChunk,
+  SealedPack,
+  SpareBuffers,
+} from './messages.ts'
 import { PackWriter, packFileOf } from './pack.ts'
 
 interface HeldChunk {
   readonly chunk: ChunkIdentity
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 /** What one staging has given to this worker so far. */
@@ -48,11 +55,9 @@ class BulkWorker {
       case 'hash':
         return { reply: this.#hash(message.request) }
       case 'keep':
-        this.#keep(message.request)
-        return { reply: null }
+        return spare(this.#keep(message.request))
       case 'drop':
-        this.#intakes.get(message.request.staging)?.slots.delete(message.request.slot)
-        return { reply: null }
+        return spare(this.#drop(message.request))
       case 'seal':
         return { reply: this.#seal(message.request) }
       case 'discard':
@@ -86,24 +91,33 @@ class BulkWorker {
   }
 
   #hash(request: BulkCalls['hash']['request']): ChunkIdentity {
-    const bytes = new Uint8Array(request.bytes)
+    const bytes = new Uint8Array(request.buffer, 0, request.byteLength)
     const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
     const chunk = { digest, crc32c: crc32c(bytes), byteLength: bytes.byteLength }
     this.#intake(request.staging).slots.set(request.slot, { chunk, bytes })
     return chunk
   }
 
-  #keep({ staging, slot, packName }: BulkCalls['keep']['request']): void {
+  #drop({ staging, slot }: BulkCalls['drop']['request']): HeldChunk[] {
+    const intake = this.#intakes.get(staging)
+    const held = intake?.slots.get(slot)
+    intake?.slots.delete(slot)
+    return held === undefined ? [] : [held]
+  }
+
+  /** Answers with the chunks that need their memory no more. */
+  #keep({ staging, slot, packName }: BulkCalls['keep']['request']): HeldChunk[] {
     const intake = this.#intake(staging)
     const held = intake.slots.get(slot)
     if (held === undefined) throw new Error('a chunk is hashed before it is kept')
     intake.slots.delete(slot)
     intake.kept.push(held)
-    if (packName !== undefined) this.#writeOut(intake, packName)
+    return packName === undefined ? [] : this.#writeOut(intake, packName)
   }
 
-  #writeOut(intake: Intake, packName: string): void {
-    if (intake.kept.length === 0) return
+  #writeOut(intake: Intake, packName: string): HeldChunk[] {
+    const { kept } = intake
+    if (kept.length === 0) return []
     try {
       if (
         intake.writer !== undefined &&
@@ -113,8 +127,9 @@ class BulkWorker {
         intake.writer = undefined
       }
       intake.writer ??= new PackWriter(this.#setup.directory, packName)
-      for (const { chunk, bytes } of intake.kept) intake.writer.add(chunk, bytes)
+      for (const { chunk, bytes } of kept) intake.writer.add(chunk, bytes)
       intake.kept = []
+      return kept
     } catch (error) {
       throw refusalOfFailure(error, 'writing a pack')
     }
@@ -129,7 +144,10 @@ class BulkWorker {
     } catch (error) {
       throw refusalOfFailure(error, 'sealing a pack')
     }
-    const loose = intake.kept.map(({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes }))
+    // Copies, because a view travels with all the memory that it is a part of.
+    const loose = intake.kept.map(
+      ({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes: bytes.slice() }),
+    )
     return { packs: intake.sealed, loose }
   }
 
@@ -174,6 +192,12 @@ class BulkWorker {
       throw refusalOfFailure(error, 'merging packs')
     }
   }
+}
+
+/** Gives the memory of chunks back. */
+function spare(chunks: readonly HeldChunk[]): Answer {
+  const buffers: SpareBuffers = chunks.map(({ bytes }) => bytes.buffer)
+  return { reply: buffers, transfer: buffers }
 }
 
 if (parentPort === null) throw new Error('bulk-worker.ts runs as a worker')

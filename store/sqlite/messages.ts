@@ -123,11 +123,20 @@ export interface DamagedChunk {
   readonly problem: string
 }
 
+/** Memory of chunks that are dealt with, to be filled again. */
+export type SpareBuffers = readonly ArrayBuffer[]
+
 /** What a bulk worker can be asked. */
 export interface BulkCalls {
   /** Hashes a chunk and holds it under `slot` until `keep` or `drop`. */
   hash: {
-    request: { readonly staging: number; readonly slot: number; readonly bytes: ArrayBuffer }
+    request: {
+      readonly staging: number
+      readonly slot: number
+      /** The chunk is its first `byteLength` bytes. */
+      readonly buffer: ArrayBuffer
+      readonly byteLength: number
+    }
     reply: ChunkIdentity
   }
   /** The chunk is new. With a pack name it is written out, else it waits in memory. */
@@ -137,9 +146,9 @@ export interface BulkCalls {
       readonly slot: number
       readonly packName: string | undefined
     }
-    reply: null
+    reply: SpareBuffers
   }
-  drop: { request: { readonly staging: number; readonly slot: number }; reply: null }
+  drop: { request: { readonly staging: number; readonly slot: number }; reply: SpareBuffers }
   /** Ends the intake of a staging; with a pack name everything is written out. */
   seal: {
     request: { readonly staging: number; readonly packName: string | undefined }

@@ -73,23 +73,34 @@ function closed(): Refusal {
   )
 }
 
-/** Cuts a stream into pieces of `pieceByteLength` (the last may be shorter); each owns its memory. */
-async function* piecesOf(tensor: Incoming, pieceByteLength: number): AsyncGenerator<ArrayBuffer> {
+/**
+ * Cuts a stream into pieces of `pieceByteLength` (the last may be shorter), each in memory from
+ * `allocate` that is the taker's from then on.
+ */
+async function* piecesOf(
+  tensor: Incoming,
+  pieceByteLength: number,
+  allocate: (byteLength: number) => ArrayBuffer,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let remaining = tensor.byteLength
-  let piece = new Uint8Array(Math.min(pieceByteLength, remaining))
+  let piece: Uint8Array<ArrayBuffer> | undefined
   let filled = 0
   for await (const bytes of tensor.chunks()) {
     let offset = 0
     while (offset < bytes.byteLength) {
       if (remaining === 0) throw wrongLength(tensor, 'more')
+      if (piece === undefined) {
+        const wanted = Math.min(pieceByteLength, remaining)
+        piece = new Uint8Array(allocate(wanted), 0, wanted)
+      }
       const length = Math.min(bytes.byteLength - offset, piece.byteLength - filled)
       piece.set(bytes.subarray(offset, offset + length), filled)
       filled += length
       offset += length
       remaining -= length
       if (filled < piece.byteLength) continue
-      yield piece.buffer
-      piece = new Uint8Array(Math.min(pieceByteLength, remaining))
+      yield piece
+      piece = undefined
       filled = 0
     }
   }
@@ -232,7 +243,8 @@ export class SqliteStaging implements Staging {
 
   async #addInline(tensor: Incoming): Promise<StagedContent> {
     let bytes = new Uint8Array()
-    for await (const piece of piecesOf(tensor, inlineByteLength)) bytes = new Uint8Array(piece)
+    const allocate = (byteLength: number): ArrayBuffer => new ArrayBuffer(byteLength)
+    for await (const piece of piecesOf(tensor, inlineByteLength, allocate)) bytes = piece
     const { dtype, shape, byteLength } = tensor
     const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
     return {
@@ -246,8 +258,9 @@ export class SqliteStaging implements Staging {
 
   async #addChunked(tensor: Incoming): Promise<StagedContent> {
     const digests: Promise<Uint8Array>[] = []
+    const allocate = (): ArrayBuffer => this.#host.bulk.chunkBuffer()
     try {
-      for await (const piece of piecesOf(tensor, chunkByteLength)) {
+      for await (const piece of piecesOf(tensor, chunkByteLength, allocate)) {
         const lease = await this.#host.bulk.lease()
         if (this.#state !== 'open' || this.#failure !== undefined) {
           lease.release()
@@ -266,16 +279,17 @@ export class SqliteStaging implements Staging {
     return { dtype, shape: [...shape], byteLength, digest, content: { kind: 'chunked', chunks } }
   }
 
-  async #take({ lane, release }: Lease, piece: ArrayBuffer): Promise<Uint8Array> {
+  async #take({ lane, release }: Lease, piece: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
     try {
       this.#lanes.add(lane)
       const slot = ++this.#lastSlot
       const at = { staging: this.id, slot }
-      const chunk = await lane.call('hash', { ...at, bytes: piece }, [piece])
+      const { buffer, byteLength } = piece
+      const chunk = await lane.call('hash', { ...at, buffer, byteLength }, [buffer])
       const key = keyOf(chunk.digest)
       const known = this.#decisions.get(key)
       if (known !== undefined) {
-        await Promise.all([lane.call('drop', at), known])
+        await Promise.all([this.#drop(lane, at), known])
         return chunk.digest
       }
       const decision = this.#decide(lane, at, chunk)
@@ -298,13 +312,20 @@ export class SqliteStaging implements Staging {
     const pin = { staging: this.id, digests: [chunk.digest] }
     const [isKnown] = await this.#host.writer.call('pin', pin)
     if (isKnown) {
-      await lane.call('drop', at)
+      await this.#drop(lane, at)
       return
     }
     this.#newByteLength += chunk.byteLength
     const spills = this.#newByteLength >= this.#host.looseByteLength
     const packName = spills ? this.#host.nextPackName() : undefined
-    await lane.call('keep', { ...at, packName })
+    this.#host.bulk.recycle(await lane.call('keep', { ...at, packName }))
+  }
+
+  async #drop(
+    lane: BulkLane,
+    at: { readonly staging: number; readonly slot: number },
+  ): Promise<void> {
+    this.#host.bulk.recycle(await lane.call('drop', at))
   }
 }
 

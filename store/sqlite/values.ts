@@ -93,6 +93,8 @@ export class SqliteValues implements Values {
     for await (const piece of this.#readChunks(valueId, { offset: 0, length: bytes.byteLength })) {
       bytes.set(piece, offset)
       offset += piece.byteLength
+      // Now, and not when memory is next collected: megabytes would pile up until then.
+      if (piece.buffer instanceof ArrayBuffer) piece.buffer.transfer(0)
     }
     return bytes
   }
