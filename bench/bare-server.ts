@@ -1,5 +1,5 @@
 // A rival process: a bare fastify with one empty route, or a plain node:http server that writes and
-// syncs bodies to a file and sends one buffer. Prints its address.
+// syncs bodies to a file (POST) and sends one buffer (GET /buffer). Prints its address.
 import { open, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,13 @@ if (kind === 'fastify') {
   process.stdout.write(`${await app.listen({ port: 0, host: '127.0.0.1' })}\n`)
 } else {
   const path = join(tmpdir(), `holdfast-bench-${process.pid}`)
+  const buffer = Buffer.alloc(Number(process.argv[3] ?? 0), 7)
   const server = createServer(async (request, response) => {
+    if (request.method === 'GET') {
+      response.setHeader('content-length', buffer.byteLength)
+      response.end(buffer)
+      return
+    }
     const file = await open(path, 'w')
     for await (const piece of request) await file.write(piece as Uint8Array)
     await file.sync()

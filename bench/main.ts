@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { type Measured, measure, type Row, tableOf } from './frame.ts'
 import { checkpointRows } from './rows/checkpoint.ts'
 import { httpRows } from './rows/http.ts'
+import { largeRows } from './rows/large.ts'
 import { predictRows } from './rows/predict.ts'
 import { startService } from './service-process.ts'
 
@@ -17,7 +18,7 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, checkpoint or predict (may be repeated)
+  --group NAME    http, large, checkpoint or predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
   }
   const grouped = (name: string): boolean => options.group?.includes(name) ?? true
   const results: Measured[] = []
+  const notes: string[] = []
   const run = async (rows: readonly Row[]): Promise<void> => {
     for (const row of rows) {
       if (options.only !== undefined && !options.only.some((text) => row.name.includes(text)))
@@ -46,12 +48,17 @@ async function main(): Promise<void> {
       process.stderr.write(`${row.name}: ${measured.ratio.toFixed(2)} of ${row.against.name}\n`)
     }
   }
-  if (grouped('http') || grouped('checkpoint')) {
+  if (['http', 'large', 'checkpoint'].some(grouped)) {
     const service = await startService()
     try {
       if (grouped('http')) {
         const { rows, close } = await httpRows(service)
         await run(rows).finally(close)
+      }
+      if (grouped('large')) {
+        const { rows, growth, close } = await largeRows(service)
+        await run(rows).finally(close)
+        notes.push(growth())
       }
       if (grouped('checkpoint')) await run(await checkpointRows(service))
     } finally {
@@ -62,10 +69,10 @@ async function main(): Promise<void> {
     const { rows, close } = await predictRows()
     await run(rows).finally(close)
   }
-  report(results)
+  report(results, notes)
 }
 
-function report(results: readonly Measured[]): void {
+function report(results: readonly Measured[], notes: readonly string[]): void {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
   const processor = cpus()
   const about = {
@@ -75,15 +82,15 @@ function report(results: readonly Measured[]): void {
     processor: `${processor.length} × ${processor[0]?.model ?? 'unknown'}`,
   }
   const heading = `${about.date.slice(0, 10)}, commit ${commit}, Node ${about.node}, ${about.processor}`
-  const text = `${heading}\n\n${tableOf(results)}`
-  process.stdout.write(`\n${text}`)
+  const text = [heading, '', tableOf(results), ...notes].join('\n')
+  process.stdout.write(`\n${text}\n`)
   if (options.keep === undefined) return
   const folder = join(import.meta.dirname, 'results')
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, `${options.keep}.md`), text)
+  writeFileSync(join(folder, `${options.keep}.md`), `${text}\n`)
   writeFileSync(
     join(folder, `${options.keep}.json`),
-    `${JSON.stringify({ ...about, results }, null, 2)}\n`,
+    `${JSON.stringify({ ...about, results, notes }, null, 2)}\n`,
   )
 }
 

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 export interface ServiceProcess {
   readonly url: string
   readonly directory: string
+  readonly processId: number
   stop(): Promise<void>
 }
 
@@ -39,6 +40,7 @@ export async function startService(): Promise<ServiceProcess> {
   return {
     url,
     directory,
+    processId: child.pid ?? 0,
     async stop() {
       const ended = new Promise((done) => child.once('exit', done))
       child.kill('SIGTERM')

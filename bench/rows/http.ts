@@ -18,9 +18,11 @@ export async function httpRows(
   const names = Array.from({ length: 50 }, (_, index) => `bench/assign_${index}`)
   for (const name of ['bench/small', ...names]) await createVariable(service.url, name)
 
-  const get = (path: string, connections: number) => async () => {
+  await initialize(service.url, ['bench/small'])
+
+  const get = (path: string, connections: number, headers = {}) => {
     const url = new URL(path, service.url)
-    return await load(url, requestBytes('GET', url), connections, runMs)
+    return () => load(url, requestBytes('GET', url, headers), connections, runMs)
   }
   const assign = (connections: number) => async () => {
     const rates = await Promise.all(
@@ -37,6 +39,7 @@ export async function httpRows(
     name: 'bare fastify, empty route',
     sample: () => load(empty, requestBytes('GET', empty), 10, runMs),
   }
+  const ownEmptyRoute = { name: 'GET /healthz of the same app', sample: get('/healthz', 10) }
   const syncedAppend = { name: 'append 4 KiB and fdatasync, one at a time', sample: appendRate }
   const rows: Row[] = [
     {
@@ -44,6 +47,22 @@ export async function httpRows(
       unit: 'requests/s',
       ours: get('/v1/variables/bench/small', 10),
       against: emptyRoute,
+    },
+    {
+      name: 'GET metadata of a variable, against an empty route of the same app',
+      unit: 'requests/s',
+      ours: get('/v1/variables/bench/small', 10),
+      against: ownEmptyRoute,
+      wanted: 0.8,
+    },
+    {
+      name: 'GET a value of 4 KiB as octet-stream, against an empty route of the same app',
+      unit: 'requests/s',
+      ours: get('/v1/variables/bench/small:read_value', 10, {
+        accept: 'application/octet-stream',
+      }),
+      against: ownEmptyRoute,
+      wanted: 0.8,
     },
     {
       name: 'GET /healthz, 10 connections',
@@ -64,6 +83,13 @@ export async function httpRows(
       ours: assign(50),
       against: syncedAppend,
     },
+    {
+      name: 'durable assign of 4 KiB, 50 connections against 1 (or 10,000/s)',
+      unit: 'assigns/s',
+      ours: assign(50),
+      against: { name: 'durable assign of 4 KiB, 1 connection', sample: assign(1) },
+      wanted: 10,
+    },
   ]
   return {
     rows,
@@ -83,6 +109,15 @@ async function createVariable(base: string, name: string): Promise<void> {
       dtype: 'float32',
       initializer: { kind: 'zeros' },
     }),
+  })
+  if (!reply.ok) throw new Error(await reply.text())
+}
+
+async function initialize(base: string, names: readonly string[]): Promise<void> {
+  const reply = await fetch(new URL('/v1/variables:initialize', base), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ names }),
   })
   if (!reply.ok) throw new Error(await reply.text())
 }
