@@ -1,11 +1,6 @@
 // TensorFlow 1's rules of names, scopes, devices, collections and get_variable, as data and functions:
 // for a service that resolves requests against what it keeps, and for a graph under construction.
-export {
-  Collections,
-  collectionsOfVariable,
-  filterByScope,
-  variableCollections,
-} from './collections.ts'
+export { Collections, collectionsOfVariable } from './collections.ts'
 export {
   type Cluster,
   type DeviceFunction,
@@ -36,18 +31,16 @@ export {
 } from './graph-scopes.ts'
 export { checkOperationName, checkScopeName, NameScopes } from './name-scopes.ts'
 export { maxParts, type Partitions, partitionsOf, type Slice, slicesOf } from './partition.ts'
-export { pythonShape } from './python-text.ts'
 export { scopeFilter } from './scope-filter.ts'
-export {
-  areCompatible,
-  type ChosenInitializer,
-  type ExistingPartitioned,
-  type ExistingVariable,
-  type GetVariable,
-  type NewVariable,
-  type Resolution,
-  type VariableLookup,
-  type VariableResolution,
+export type {
+  ChosenInitializer,
+  ExistingPartitioned,
+  ExistingVariable,
+  GetVariable,
+  NewVariable,
+  Resolution,
+  VariableLookup,
+  VariableResolution,
 } from './variable-request.ts'
 export {
   type Initializer,

@@ -20,7 +20,6 @@ export const types = (...dtypes: DType[]): Attribute => ({
 })
 export const int = (value: number): Attribute => ({ i: BigInt(value) })
 export const ints = (...values: number[]): Attribute => ({ list: { i: values.map(BigInt) } })
-export const float = (value: number): Attribute => ({ f: value })
 export const bool = (value: boolean): Attribute => ({ b: value })
 export const text = (value: string): Attribute => ({ s: new TextEncoder().encode(value) })
 export const func = (name: string): Attribute => ({ func: { name } })

@@ -90,7 +90,8 @@ export class DeviceMemory {
 
 /** Dense little-endian elements as the words of a buffer; those that are words already are shared. */
 export function widen(storage: Storage, bytes: Uint8Array): Uint8Array {
-  const aligned = bytes.byteOffset % denseByteLengthOf(storage) === 0 ? bytes : new Uint8Array(bytes)
+  const aligned =
+    bytes.byteOffset % denseByteLengthOf(storage) === 0 ? bytes : new Uint8Array(bytes)
   const { buffer, byteOffset, byteLength } = aligned
   switch (storage) {
     case 'word':
