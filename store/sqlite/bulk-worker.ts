@@ -146,7 +146,7 @@ class BulkWorker {
     }
     // Copies, because a view travels with all the memory that it is a part of.
     const loose = intake.kept.map(
-      ({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes: bytes.slice() }),
+      ({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes: new Uint8Array(bytes) }),
     )
     return { packs: intake.sealed, loose }
   }
@@ -165,7 +165,7 @@ class BulkWorker {
   #read(request: BulkCalls['read']['request']): Answer {
     const bytes = this.#reader.read(request.valueId, request.ordinal)
     const isWhole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
-    const reply = (isWhole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer
+    const reply = (isWhole ? bytes.buffer : new Uint8Array(bytes).buffer) as ArrayBuffer
     return { reply, transfer: [reply] }
   }
 

@@ -150,7 +150,7 @@ export class SqliteValues implements Values {
     const isWhole = inline.bytes.byteLength === record.byteLength
     if (isWhole && crc32c(inline.bytes) === inline.crc32c) {
       if (known === undefined) this.#small.keep({ record, ...inline })
-      return inline.bytes.slice()
+      return new Uint8Array(inline.bytes)
     }
     void this.#noteDamage([], [record.valueId])
     throw damagedChunk(0, Buffer.from(record.digest, 'hex'), 'its crc32c differs')
