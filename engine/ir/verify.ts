@@ -2,8 +2,9 @@
 import assert from 'node:assert'
 import { resultTypeOf } from './build.ts'
 import type { Expression } from './expression.ts'
-import type { Kernel, Reduction } from './kernel.ts'
+import type { Kernel } from './kernel.ts'
 import { rangeOf } from './range.ts'
+import { typeOfReduction } from './reduction.ts'
 import { rowOf } from './rows.ts'
 import { visit } from './walk.ts'
 
@@ -17,11 +18,6 @@ export const kernelLimits = {
   nodes: 1_000_000,
   elements: 2 ** 31 - 1,
 } as const
-
-/** The type of a reduction's result: argmax and argmin give positions. */
-export function typeOfReduction(reduction: Reduction): Expression['dtype'] {
-  return reduction.combine.startsWith('arg') ? 'int32' : reduction.dtype
-}
 
 /** Asserts that the kernel is legal; the message says what is not. */
 export function verifyKernel(kernel: Kernel): void {

@@ -9,7 +9,12 @@ import type { TensorValue } from './value.ts'
 /** The type as one that kernels compute; refuses (UNIMPLEMENTED, `op/type`) complex, quantized and others. */
 export function scalarType(dtype: DType): ScalarType {
   if ((scalarTypes as readonly DType[]).includes(dtype)) return dtype as ScalarType
-  throw new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
+  throw unsupportedType(dtype)
+}
+
+/** The refusal of a type that an op is not defined for here. */
+export function unsupportedType(dtype: DType): Refusal {
+  return new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
 }
 
 /** Whether kernels compute the type. */

@@ -3,11 +3,11 @@ import {
   elementArrayOf,
   elementCountOf,
   type NumericTensor,
-  Refusal,
   stridesOf,
   type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
+import { unsupportedType } from './common.ts'
 import { type Contraction, contractionOf } from './contraction.ts'
 import type { Lowering } from './definition.ts'
 import type { TensorValue } from './value.ts'
@@ -21,7 +21,7 @@ export function contractComplex(
 ): TensorValue {
   const { dtype } = inputs[0]
   if (dtype !== 'complex64' && dtype !== 'complex128') {
-    throw new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
+    throw unsupportedType(dtype)
   }
   const shape = of.output.map((name) => of.sizes.get(name) as number)
   const [output] = at.step({

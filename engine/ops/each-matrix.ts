@@ -3,11 +3,12 @@ import {
   elementCountOf,
   elementsOf,
   type NumericDType,
-  Refusal,
+  type Refusal,
   type Shape,
   type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
+import { unsupportedType } from './common.ts'
 import type { Lowering } from './definition.ts'
 import { placeIn } from './host-broadcast.ts'
 import type { Matrix, Round } from './matrix.ts'
@@ -29,7 +30,7 @@ export function eachMatrix(
 ): readonly TensorValue[] {
   const { dtype } = inputs[0]
   if (dtype !== 'float32' && dtype !== 'float64') {
-    throw new Refusal('UNIMPLEMENTED', 'op/type', `The op is not implemented for ${dtype}.`)
+    throw unsupportedType(dtype)
   }
   const batches = inputs.map((input) => input.shape.slice(0, -2))
   const batch = batches.reduce<Shape>(broadcastShape, [])

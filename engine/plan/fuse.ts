@@ -1,7 +1,13 @@
 // Which computes become kernels and which are written into their consumers. A producer goes into its
 // consumer where that repeats no real work; a reduction takes the elementwise work on its result along.
 import { type DType, elementCountOf } from '../../tensor/index.ts'
-import { type Expression, expressionBuilder, orderOf, type ScalarType } from '../ir/index.ts'
+import {
+  type Expression,
+  expressionBuilder,
+  orderOf,
+  type ScalarType,
+  typeOfReduction,
+} from '../ir/index.ts'
 import { Builder, type Compute, type Source, type TensorValue } from '../ops/index.ts'
 import type { Fusion, Splats } from './kernel.ts'
 
@@ -317,8 +323,7 @@ function profileOf(b: Builder, compute: Compute): Profile {
 
 function totalOf(b: Builder, { reduce }: Compute): Expression {
   if (reduce === undefined) return b.index(0)
-  const isPosition = reduce.combine === 'argmax' || reduce.combine === 'argmin'
-  return b.build.accumulator(isPosition ? 'int32' : reduce.dtype, 0)
+  return b.build.accumulator(typeOfReduction(reduce), 0)
 }
 
 const costly = new Set(['exp', 'log', 'tanh', 'sin', 'cos', 'tan', 'erf', 'erfc', 'pow', 'sigmoid'])

@@ -11,7 +11,6 @@ import {
   type Tensor,
 } from '../../tensor/index.ts'
 import {
-  type Accumulator,
   type Expression,
   expressionBuilder,
   type Kernel,
@@ -19,6 +18,7 @@ import {
   type Reduction,
   type Scalar,
   type ScalarType,
+  typeOfReduction,
   zeroOf,
 } from '../ir/index.ts'
 import {
@@ -150,7 +150,7 @@ class KernelWriter {
   #totalOf(compute: Compute): Expression {
     if (compute.reduce === undefined) return this.#none()
     if (compute !== this.#reducing) throw new Error(`${compute.op}: its reduction is elsewhere`)
-    return this.#builder.build.accumulator(accumulatorType(compute.reduce), 0)
+    return this.#builder.build.accumulator(typeOfReduction(compute.reduce), 0)
   }
 
   #readerOf(compute: Compute, outer?: Expression): Read {
@@ -239,11 +239,6 @@ class KernelWriter {
     })
     return place
   }
-}
-
-/** Type of what a reduction gives: positions for argmax and argmin. */
-function accumulatorType(reduce: NonNullable<Compute['reduce']>): Accumulator['dtype'] {
-  return reduce.combine === 'argmax' || reduce.combine === 'argmin' ? 'int32' : reduce.dtype
 }
 
 /** Remembers which tensors hold one value throughout, so that large ones are looked through once. */

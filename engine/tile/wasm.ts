@@ -18,6 +18,7 @@
 // It knows nothing of instructions and of threads.
 import type { Expression } from '../ir/expression.ts'
 import type { Kernel, Reduction } from '../ir/kernel.ts'
+import { isPositional } from '../ir/reduction.ts'
 import { bitsOf, isFloat } from '../ir/scalar.ts'
 import { orderOf } from '../ir/walk.ts'
 import { type Affine, type Analysis, affineOf, dependenceOf } from './access.ts'
@@ -170,7 +171,7 @@ function combinesInLanes({ combine, dtype }: Reduction, lanes: 2 | 4): boolean {
   if (dtype === 'bool') return true
   if (isWide(dtype) !== (lanes === 2)) return false
   if (lanes === 4) return true
-  if (combine === 'argmax' || combine === 'argmin') return false
+  if (isPositional(combine)) return false
   return isFloat(dtype) || dtype === 'int64' || combine === 'sum' || combine === 'product'
 }
 

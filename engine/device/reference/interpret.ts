@@ -3,16 +3,18 @@
 import assert from 'node:assert'
 import { type ElementArray, readElement, writeElement } from '../../../tensor/index.ts'
 import {
+  combiningRows,
   type Expression,
   evaluate,
+  isPositional,
   type Kernel,
-  limitsOf,
   orderOf,
   type Reduction,
   roundTo,
   rowOf,
   type Scalar,
   scalarOf,
+  startOfReduction,
   typeOfReduction,
 } from '../../ir/index.ts'
 import type { CheckFailure } from '../device.ts'
@@ -123,8 +125,8 @@ interface RunningValue {
 /** One accumulator, rounded to its type after every step. */
 function accumulatorOf(reduction: Reduction): RunningValue {
   const { combine, dtype } = reduction
-  let best = startOf(reduction)
-  if (combine === 'argmax' || combine === 'argmin') {
+  let best = startOfReduction(reduction)
+  if (isPositional(combine)) {
     let place = 0
     return {
       take(value, position) {
@@ -133,47 +135,11 @@ function accumulatorOf(reduction: Reduction): RunningValue {
       result: () => roundTo(typeOfReduction(reduction), place),
     }
   }
-  const row = rowOf(rowOfCombine[combine])
+  const row = rowOf(combiningRows[combine])
   return {
     take(value) {
       best = evaluate(row, dtype, dtype, [best, value])
     },
     result: () => best,
   }
-}
-
-const rowOfCombine = {
-  sum: 'add',
-  product: 'mul',
-  max: 'max',
-  min: 'min',
-  all: 'logical_and',
-  any: 'logical_or',
-} as const
-
-/** What a reduction over nothing gives; the smallest and largest values of the type for max and min. */
-function startOf({ combine, dtype }: Reduction): Scalar {
-  switch (combine) {
-    case 'sum':
-    case 'any':
-      return scalarOf(dtype, 0)
-    case 'product':
-    case 'all':
-      return scalarOf(dtype, 1)
-    case 'max':
-    case 'argmax':
-      return endOf(dtype, 0)
-    case 'min':
-    case 'argmin':
-      return endOf(dtype, 1)
-    default:
-      return combine satisfies never
-  }
-}
-
-/** The smallest (0) or largest (1) value of a type. */
-function endOf(dtype: Expression['dtype'], end: 0 | 1): Scalar {
-  if (dtype === 'int64') return end === 0 ? -(1n << 63n) : (1n << 63n) - 1n
-  if (dtype === 'uint64') return end === 0 ? 0n : 2n ** 64n - 1n
-  return limitsOf(dtype)[end]
 }

@@ -1,14 +1,7 @@
-// How reductions combine two values, on scalars and on lanes, and what they start from. It writes
+// How reductions combine two values, on scalars and on lanes. It writes
 // instructions on accumulators in locals; loops and bodies it does not know.
 
-import type { Scalar } from '../../ir/index.ts'
-import {
-  type Combine,
-  limitsOf,
-  type Reduction,
-  type ScalarType,
-  scalarOf,
-} from '../../ir/index.ts'
+import type { Combine, Reduction, ScalarType } from '../../ir/index.ts'
 import type { WordEmitter } from './narrow.ts'
 import { localTypeOf, shapeOf } from './numeric.ts'
 
@@ -16,37 +9,6 @@ import { localTypeOf, shapeOf } from './numeric.ts'
 export interface Running {
   readonly local: number
   readonly place: number | undefined
-}
-
-/** Whether a reduction reports a position. */
-export function isArg(combine: Combine): combine is 'argmax' | 'argmin' {
-  return combine === 'argmax' || combine === 'argmin'
-}
-
-/** What a reduction over nothing gives. */
-export function startOf({ combine, dtype }: Reduction): Scalar {
-  switch (combine) {
-    case 'sum':
-    case 'any':
-      return scalarOf(dtype, 0)
-    case 'product':
-    case 'all':
-      return scalarOf(dtype, 1)
-    case 'max':
-    case 'argmax':
-      return endOf(dtype, 0)
-    case 'min':
-    case 'argmin':
-      return endOf(dtype, 1)
-    default:
-      return combine satisfies never
-  }
-}
-
-function endOf(dtype: ScalarType, end: 0 | 1): Scalar {
-  if (dtype === 'int64') return end === 0 ? -(1n << 63n) : (1n << 63n) - 1n
-  if (dtype === 'uint64') return end === 0 ? 0n : (1n << 64n) - 1n
-  return limitsOf(dtype)[end]
 }
 
 /** Name of the instruction that combines two values, or undefined where a comparison chooses. */

@@ -1,8 +1,8 @@
 // Writes the reductions of a kernel: accumulators in locals, as vectors where the loops run in lanes, several
 // of them where several steps of a reduction loop are taken at once, all joined at the end.
 import type { Expression, ExpressionBuilder, Reduction } from '../../ir/index.ts'
-import { typeOfReduction } from '../../ir/index.ts'
-import { combineInto, isArg, type Running, startOf } from './combine.ts'
+import { isPositional, startOfReduction, typeOfReduction } from '../../ir/index.ts'
+import { combineInto, type Running } from './combine.ts'
 import type { Evaluator } from './evaluate.ts'
 import { isNarrow, narrow } from './narrow.ts'
 import { constantOf, extractLane, localTypeOf, vectorConstantOf } from './numeric.ts'
@@ -86,14 +86,21 @@ export class ReductionWriter {
 
   #start(reduction: Reduction, lanes: number): Accumulating {
     const { writer } = this.#evaluator
-    const constant = (dtype: Expression['dtype'], value: ReturnType<typeof startOf>): number => {
+    const constant = (
+      dtype: Expression['dtype'],
+      value: ReturnType<typeof startOfReduction>,
+    ): number => {
       const instruction =
         lanes > 1 ? vectorConstantOf(dtype, value, lanes) : constantOf(dtype, value)
       writer.emit(this.#depth, ...instruction)
       return writer.save(this.#depth, lanes > 1 ? 'v128' : localTypeOf(dtype))
     }
-    const local = constant(reduction.dtype, startOf(reduction))
-    return { local, place: isArg(reduction.combine) ? constant('int32', 0) : undefined, lanes }
+    const local = constant(reduction.dtype, startOfReduction(reduction))
+    return {
+      local,
+      place: isPositional(reduction.combine) ? constant('int32', 0) : undefined,
+      lanes,
+    }
   }
 
   #take(reduction: Reduction, into: Accumulating, position: Position): void {
@@ -143,7 +150,7 @@ export class ReductionWriter {
     for (const part of same) this.#join(reduction, total, part)
     // Lanes of a reduction loop become one value; those of a parallel loop stay.
     const [first, ...others] = parts.filter((part) => part.lanes !== lanes)
-    if (first !== undefined && isArg(reduction.combine)) {
+    if (first !== undefined && isPositional(reduction.combine)) {
       for (const part of [first, ...others]) this.#spread(reduction, total, part)
     } else if (first !== undefined) {
       for (const part of others) this.#join(reduction, first, part)

@@ -1,42 +1,17 @@
 // Reductions in WGSL: where an accumulator starts, how it takes a value, how two of them combine.
-import { type Combine, limitsOf, type Reduction, rowOf } from '../../ir/index.ts'
+import {
+  combiningRows,
+  isPositional,
+  type Reduction,
+  rowOf,
+  startOfReduction,
+} from '../../ir/index.ts'
 import { rowText } from './wgsl-lower.ts'
 import { constantText, narrowedText, valueTypeOf } from './wgsl-types.ts'
 
-/** The row that combines two values; argmax and argmin compare. */
-const rowNames: Readonly<Record<Exclude<Combine, 'argmax' | 'argmin'>, string>> = {
-  sum: 'add',
-  product: 'mul',
-  max: 'max',
-  min: 'min',
-  all: 'logical_and',
-  any: 'logical_or',
-}
-
-/** Whether the result is a position. */
-export function isPositional(reduction: Reduction): boolean {
-  return reduction.combine === 'argmax' || reduction.combine === 'argmin'
-}
-
 /** The value that changes nothing. */
-export function identityText({ combine, dtype }: Reduction): string {
-  const [lowest, highest] = limitsOf(dtype)
-  switch (combine) {
-    case 'sum':
-    case 'any':
-      return constantText(dtype, dtype === 'bool' ? false : 0)
-    case 'product':
-    case 'all':
-      return constantText(dtype, dtype === 'bool' ? true : 1)
-    case 'max':
-    case 'argmax':
-      return constantText(dtype, lowest)
-    case 'min':
-    case 'argmin':
-      return constantText(dtype, highest)
-    default:
-      return combine satisfies never
-  }
+export function identityText(reduction: Reduction): string {
+  return constantText(reduction.dtype, startOfReduction(reduction))
 }
 
 /** WGSL type of the accumulator. */
@@ -52,8 +27,8 @@ export function takeText(
   position: string,
 ): string {
   const { combine, dtype } = reduction
-  if (combine !== 'argmax' && combine !== 'argmin') {
-    const text = rowText(rowOf(rowNames[combine]), dtype, [name, value])
+  if (!isPositional(combine)) {
+    const text = rowText(rowOf(combiningRows[combine]), dtype, [name, value])
     return `${name} = ${narrowedText(dtype, text ?? '')};`
   }
   const better = combine === 'argmax' ? '>' : '<'
@@ -63,8 +38,8 @@ export function takeText(
 /** Statements by which an accumulator takes another's; of equal values the earlier position stays. */
 export function mergeText(reduction: Reduction, name: string, other: string, at: Places): string {
   const { combine, dtype } = reduction
-  if (combine !== 'argmax' && combine !== 'argmin') {
-    const text = rowText(rowOf(rowNames[combine]), dtype, [name, other])
+  if (!isPositional(combine)) {
+    const text = rowText(rowOf(combiningRows[combine]), dtype, [name, other])
     return `${name} = ${narrowedText(dtype, text ?? '')};`
   }
   const better = combine === 'argmax' ? '>' : '<'

@@ -1,7 +1,7 @@
 // A kernel and its tiling as one WGSL module: the frame around what the emitter prints. A pure
 // function; it knows no device. WGSL lets a compiler fuse a product into a sum anywhere and flush
 // denormals: results outside of reductions may differ from the CPU's by that.
-import type { Kernel } from '../../ir/index.ts'
+import { isPositional, type Kernel } from '../../ir/index.ts'
 import type { WebgpuTiling } from '../../tile/webgpu.ts'
 import type { DeviceFacts } from '../device.ts'
 import { type Binding, type Program, storageOf } from './protocol.ts'
@@ -18,13 +18,7 @@ import {
   tooLarge,
 } from './wgsl-grid.ts'
 import { lowerKernel } from './wgsl-lower.ts'
-import {
-  accumulatorTypeOf,
-  identityText,
-  isPositional,
-  mergeText,
-  takeText,
-} from './wgsl-reduction.ts'
+import { accumulatorTypeOf, identityText, mergeText, takeText } from './wgsl-reduction.ts'
 import {
   declarationsFor,
   storedText,
@@ -128,7 +122,7 @@ function invocationBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout
     flatLoop: false,
     bufferOf: (input) => layout.inputs[input],
     accumulatorOf: (reduction, lane) =>
-      `sum${reduction}${suffixOf(lane)}${isPositional(kernel.reductions[reduction]) ? '_at' : ''}`,
+      `sum${reduction}${suffixOf(lane)}${isPositional(kernel.reductions[reduction].combine) ? '_at' : ''}`,
   })
   const starts: string[] = []
   const takes: string[] = []
@@ -137,7 +131,7 @@ function invocationBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout
     for (const lane of lanes) {
       const name = `sum${place}${suffixOf(lane)}`
       starts.push(`var ${name}: ${accumulatorTypeOf(reduction)} = ${identityText(reduction)};`)
-      if (isPositional(reduction)) starts.push(`var ${name}_at: i32 = 0;`)
+      if (isPositional(reduction.combine)) starts.push(`var ${name}_at: i32 = 0;`)
       const value = emitter.valueOf(reduction.body, lane)
       takes.push(takeText(reduction, name, value, flatText(kernel.reduced, kernel.loops.length)))
     }
@@ -167,7 +161,7 @@ function workgroupBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout:
     flatLoop: true,
     bufferOf: (input) => layout.inputs[input],
     accumulatorOf: (place) =>
-      isPositional(kernel.reductions[place]) ? atOf(place) : nameOf(place),
+      isPositional(kernel.reductions[place].combine) ? atOf(place) : nameOf(place),
   })
   printChecks(kernel, emitter, [])
   const shared: string[] = []
@@ -181,7 +175,7 @@ function workgroupBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout:
     shared.push(`var<workgroup> shared${place}: array<${type}, ${size}>;`)
     starts.push(`var ${name}: ${type} = ${identityText(reduction)};`)
     keeps.push(`shared${place}[local] = ${name};`)
-    if (isPositional(reduction)) {
+    if (isPositional(reduction.combine)) {
       shared.push(`var<workgroup> shared_at${place}: array<i32, ${size}>;`)
       // One that saw nothing must not win a tie.
       starts.push(`var ${name}_at: i32 = 0x7fffffffi;`)
@@ -194,7 +188,7 @@ function workgroupBody(kernel: Kernel, tiling: WebgpuTiling, grid: Grid, layout:
   })
   emitter.leaveLoops()
   kernel.reductions.forEach((reduction, place) => {
-    if (isPositional(reduction)) {
+    if (isPositional(reduction.combine)) {
       emitter.after.push(`if (${atOf(place)} == 0x7fffffffi) { ${atOf(place)} = 0i; }`)
     }
   })
