@@ -26,7 +26,8 @@ import { modelRoutes } from './routes/models.ts'
 import { rootRoute } from './routes/root.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { servingRoutes } from './routes/serving.ts'
-import { variableValueRoutes } from './routes/variable-values.ts'
+import { variableReadRoutes } from './routes/variable-reads.ts'
+import { variableWriteRoutes } from './routes/variable-writes.ts'
 import { variableRoutes } from './routes/variables.ts'
 import { validatorCompiler } from './validation.ts'
 
@@ -104,7 +105,8 @@ export async function buildApp({
     serviceRoutes(routes, service)
     modelRoutes(routes, service)
   })
-  variableValueRoutes(app, service)
+  variableReadRoutes(app, service)
+  variableWriteRoutes(app, service)
   checkpointFileRoutes(app, service)
   graphRoutes(app, service)
   await servingRoutes(app, service)

@@ -114,3 +114,11 @@ function freeing(): (piece: Uint8Array, waiting: number) => void {
     }
   }
 }
+
+/** Sends JSON that is text already. */
+export function sendJson(reply: FastifyReply, text: string): FastifyReply {
+  return reply.header('content-type', 'application/json; charset=utf-8').send(text)
+}
+
+/** A serializer for replies that are text or bytes already. */
+export const asIs = () => (text: unknown) => String(text)

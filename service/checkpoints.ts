@@ -13,7 +13,7 @@ import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
 import { unknownVariable } from './variable-create.ts'
-import { initialized } from './variable-values.ts'
+import { initialized } from './variable-reads.ts'
 import { everyVariable } from './variables.ts'
 
 /** What to save. Nothing given: every initialized variable of the container. */

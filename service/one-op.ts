@@ -1,13 +1,13 @@
 // The updates that are one TensorFlow op: a graph of one variable, one placeholder and that op, run
 // by the engine on the variable's value. No arithmetic happens here.
 import { type Draft, encodeGraphDef } from '../proto/index.ts'
-import type { VariableRecord } from '../store/index.ts'
 import { type DType, isNumeric, numberOfDType, numericTensor, Refusal } from '../tensor/index.ts'
 import { commitAssigned } from './commit-assigned.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import type { TensorContent } from './tensor-content.ts'
 import { contentDigest, tensorBytes } from './tensor-input.ts'
+import { findVariable } from './variable-reads.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
 
@@ -42,14 +42,13 @@ export interface UpdateRequest {
   readonly name: string
   readonly content: TensorContent
   readonly options: WriteOptions
-  readonly find: (container: string, name: string) => Promise<VariableRecord>
 }
 
 /** Runs the op on the variable and commits the result, in its turn among the variable's writers. */
 export async function applyUpdate(
   context: Context,
   op: UpdateOp,
-  { container, name, content, options, find }: UpdateRequest,
+  { container, name, content, options }: UpdateRequest,
 ): Promise<ValueWritten> {
   const { dtype, shape } = content
   if (!isNumeric(dtype)) {
@@ -69,7 +68,7 @@ export async function applyUpdate(
       options.idempotencyKey,
       described,
       async (idempotency) => {
-        const record = await find(container, name)
+        const record = await findVariable(context, container, name)
         checkVersion(record, options.ifVersion)
         if (record.value === undefined) throw uninitializedParameters(name)
         const graph = await loadUpdate(context, op, dtype)

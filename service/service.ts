@@ -16,7 +16,8 @@ import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './re
 import { createRuns } from './runs.ts'
 import type { Spool } from './spool.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
-import { createVariableValues, type VariableValues } from './variable-values.ts'
+import { createVariableReads, type VariableReads } from './variable-reads.ts'
+import { createVariableWrites, type VariableWrites } from './variable-writes.ts'
 import { createVariables, everyVariable, type Variables } from './variables.ts'
 import { createWriteOrder, variableKey } from './write-order.ts'
 
@@ -24,7 +25,8 @@ export interface Service {
   readonly limits: Limits
   readonly spool: Spool
   readonly variables: Variables
-  readonly values: VariableValues
+  readonly reads: VariableReads
+  readonly writes: VariableWrites
   readonly stored: StoredValues
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
@@ -82,7 +84,8 @@ export function createService(parts: ServiceParts): Service {
     limits,
     spool,
     variables: createVariables(context),
-    values: createVariableValues(context),
+    reads: createVariableReads(context),
+    writes: createVariableWrites(context),
     stored: createStoredValues(context),
     checkpoints,
     files: createCheckpointFiles(context),

@@ -26,6 +26,43 @@ export interface ValueRecord {
   readonly digest: string
 }
 
+/** Which part of a partitioned variable a variable is, as TensorFlow's SaveSliceInfo says it. */
+export interface PartSlice {
+  readonly fullName: string
+  readonly fullShape: Shape
+  /** Where the part begins, along each axis; its own shape says how far it goes. */
+  readonly offset: readonly number[]
+}
+
+/** A partitioned variable: a name for ordinary variables `name/part_0`, `name/part_1`, .. seen as one. */
+export interface PartitionedRecord {
+  readonly container: string
+  readonly name: string
+  readonly dtype: DType
+  readonly shape: Shape
+  /** Number of parts of each axis. */
+  readonly partitions: readonly number[]
+  /** In order; all of them, read in one snapshot. */
+  readonly parts: readonly VariableRecord[]
+}
+
+/** A member of a collection: a variable, or any JSON value. */
+export type CollectionMember = { readonly variable: string } | { readonly value: Json }
+
+/** A collection that has members. */
+export interface CollectionRecord {
+  readonly name: string
+  readonly memberCount: number
+}
+
+/** The defaults that a scope was given, kept as given. */
+export interface ScopeRecord {
+  readonly container: string
+  /** `a/b`; empty for the root. */
+  readonly path: string
+  readonly arguments: Json
+}
+
 /** A variable as the catalogue knows it. */
 export interface VariableRecord {
   readonly container: string
@@ -42,6 +79,8 @@ export interface VariableRecord {
   readonly initializer: Json
   /** Grows with every write of the name, also across delete and restore; 0 before the first value. */
   readonly version: number
+  /** Where it is one part of a partitioned variable: which one. */
+  readonly slice?: PartSlice | undefined
   /** The present value; undefined while uninitialized. */
   readonly value: ValueRecord | undefined
   /** Milliseconds since the epoch. */
@@ -67,6 +106,8 @@ export interface CheckpointRecord {
 export interface CheckpointEntry {
   readonly name: string
   readonly value: ValueRecord
+  /** Where it is one part of a partitioned variable: which one, as the variable said when it was saved. */
+  readonly slice?: PartSlice | undefined
 }
 
 export interface GraphRecord {
@@ -155,7 +196,25 @@ export type Change =
       readonly collections: readonly string[]
       readonly device: string
       readonly initializer: Json
+      readonly slice?: PartSlice | undefined
       readonly value: ValueSource
+    }
+  | {
+      /** Makes a name for parts, which the same commit makes or which are there; refuses a name in use. */
+      readonly kind: 'create_partitioned'
+      readonly container: string
+      readonly name: string
+      readonly dtype: DType
+      readonly shape: Shape
+      readonly partitions: readonly number[]
+      /** Names of the variables that are its parts, in order. */
+      readonly parts: readonly string[]
+    }
+  | {
+      /** Deletes the name and its parts. */
+      readonly kind: 'delete_partitioned'
+      readonly container: string
+      readonly name: string
     }
   | {
       readonly kind: 'write_value'
@@ -183,6 +242,27 @@ export type Change =
     }
   | { readonly kind: 'delete_container'; readonly container: string }
   | {
+      /** Replaces the scope's own defaults. */
+      readonly kind: 'put_scope'
+      readonly container: string
+      readonly path: string
+      readonly arguments: Json
+    }
+  | { readonly kind: 'delete_scope'; readonly container: string; readonly path: string }
+  | {
+      /** Appends members, in order; a member may be in a collection more than once. */
+      readonly kind: 'add_to_collection'
+      readonly container: string
+      readonly collection: string
+      readonly members: readonly CollectionMember[]
+    }
+  | {
+      /** Removes every member. */
+      readonly kind: 'clear_collection'
+      readonly container: string
+      readonly collection: string
+    }
+  | {
       /** Saves present values inside the transaction: one consistent snapshot, rows only. */
       readonly kind: 'save_checkpoint'
       readonly container: string
@@ -198,7 +278,11 @@ export type Change =
       /** Makes a checkpoint of values that came from outside. */
       readonly kind: 'import_checkpoint'
       readonly container: string
-      readonly entries: readonly { readonly name: string; readonly value: ValueSource }[]
+      readonly entries: readonly {
+        readonly name: string
+        readonly value: ValueSource
+        readonly slice?: PartSlice | undefined
+      }[]
       readonly step?: number | undefined
       readonly metadata: { readonly [key: string]: Json }
       readonly labels: readonly string[]
@@ -279,7 +363,29 @@ export interface Catalogue {
   /** Those that exist, in the order asked, from one snapshot. */
   variables(container: string, names: readonly string[]): Promise<readonly VariableRecord[]>
   listVariables(filter: VariableFilter, page: PageRequest): Promise<Page<VariableRecord>>
+  /** The partitioned variables of those names that exist, in the order asked, with their parts, from one snapshot. */
+  partitioned(container: string, names: readonly string[]): Promise<readonly PartitionedRecord[]>
+  listPartitioned(container: string, page: PageRequest): Promise<Page<PartitionedRecord>>
   containers(): Promise<readonly string[]>
+  /** Scopes of those paths that were given defaults, from one snapshot. */
+  scopes(container: string, paths: readonly string[]): Promise<readonly ScopeRecord[]>
+  /** By path, bytewise; only those at or below `below` where it is given. */
+  listScopes(
+    filter: { readonly container: string; readonly below?: string | undefined },
+    page: PageRequest,
+  ): Promise<Page<ScopeRecord>>
+  /** Those with members, by name. */
+  collections(container: string, page: PageRequest): Promise<Page<CollectionRecord>>
+  /** In order of joining. */
+  collectionMembers(
+    container: string,
+    collection: string,
+    page: PageRequest,
+  ): Promise<Page<CollectionMember>>
+  /** Events after that place, oldest first, at most `limit`; what is kept of them, {@link eventsKept} says. */
+  eventsAfter(place: EventPlace, limit: number): Promise<readonly StoreEvent[]>
+  /** The first and the last event that can be had; both {sequence 0, ordinal 0} in an empty store. */
+  eventsKept(): Promise<{ readonly first: EventPlace; readonly last: EventPlace }>
   /** By id, by label, or `latest` (newest of the container). */
   checkpoint(ref: string, container?: string): Promise<CheckpointRecord | undefined>
   /** Newest first. */
@@ -347,10 +453,25 @@ export interface Values {
   chunks(valueId: ValueId): Promise<readonly ChunkRecord[]>
 }
 
-/** What a commit changed, told after it is durable, in commit order. */
-export interface StoreEvent {
+/** Where an event stands: the commit that made it, and its number (from 1) among that commit's. */
+export interface EventPlace {
   readonly sequence: number
-  readonly kind: 'variable' | 'checkpoint' | 'label' | 'graph' | 'model'
+  readonly ordinal: number
+}
+
+/** What a commit changed, told after it is durable, in commit order. */
+export interface StoreEvent extends EventPlace {
+  readonly kind:
+    | 'variable'
+    | 'checkpoint'
+    | 'label'
+    | 'graph'
+    | 'model'
+    | 'collection'
+    | 'scope'
+    | 'container'
+  /** Milliseconds since the epoch. */
+  readonly at: number
   readonly action: 'created' | 'written' | 'updated' | 'deleted'
   readonly container: string
   readonly name: string

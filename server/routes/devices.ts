@@ -49,7 +49,7 @@ export function deviceRoutes(instance: FastifyInstance, service: Service): void 
         },
       },
       async ({ params, query, body }) => {
-        const variables = await service.values.readMany(query.container ?? '', body.names)
+        const variables = await service.reads.readMany(query.container ?? '', body.names)
         await service.devices[verb](params.device, variables)
         return deviceReply(await service.devices.get(params.device))
       },

@@ -1,5 +1,5 @@
 // /v1/variables: making, finding, listing, changing, deleting and initializing them. Their values
-// are variable-values.ts's.
+// are variable-reads.ts's and variable-writes.ts's.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'

@@ -45,7 +45,7 @@ async function initialize(container: string, names?: readonly string[]): Promise
 }
 
 async function numbersOf(container: string, name: string): Promise<readonly number[]> {
-  const { value } = await service.values.read(container, name)
+  const { value } = await service.reads.read(container, name)
   return elementsOf((await service.stored.tensor(value)) as NumericTensor).map(Number)
 }
 
@@ -210,7 +210,7 @@ t.test('an expression reads what has a value, and computes what has none', async
   await initialize('r', ['w'])
   t.equal((await service.variables.get('r', 'v')).value, undefined, 'v stays uninitialized')
   const exact = async (name: string) => {
-    const { value } = await service.values.read('r', name)
+    const { value } = await service.reads.read('r', name)
     return elementsOf((await service.stored.tensor(value)) as NumericTensor)
   }
   t.same(await exact('w'), [9007199254740994n])
@@ -223,7 +223,7 @@ t.test('an expression reads what has a value, and computes what has none', async
       yield new Uint8Array(BigInt64Array.of(5n).buffer)
     },
   })
-  await service.values.assign('r', 'v', add, anyVersion)
+  await service.writes.assign('r', 'v', add, anyVersion)
   await initialize('r', ['w'])
   t.same(await exact('w'), [6n])
   await initialize('r')
@@ -266,7 +266,7 @@ t.test('an expression that cannot be is refused when the variable is made', asyn
   )
   await make('x', 'text', { initialized_value: 's' })
   await initialize('x')
-  t.equal((await service.values.read('x', 'text')).value.dtype, 'string')
+  t.equal((await service.reads.read('x', 'text')).value.dtype, 'string')
   let deep: object = { initialized_value: 'v' }
   for (let level = 0; level < 20; level++) deep = { initialized_value: 'v', add: deep }
   await refusal(deep, { message: /at most 16 levels/ })

@@ -1,4 +1,4 @@
-// The values of variables: reading them, replacing them, and the one-op updates, which run on the
+// The values of variables on their way in: replacing them, and the one-op updates, which run on the
 // engine like any other graph.
 import type { Change, ValueRecord, VariableRecord } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
@@ -6,20 +6,11 @@ import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { applyUpdate, type UpdateOp } from './one-op.ts'
 import { checkAssignable, type TensorInput } from './tensor-input.ts'
-import { unknownVariable } from './variable-create.ts'
+import { findVariable } from './variable-reads.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
 
-/** A variable that has a value. */
-export interface InitializedVariable extends VariableRecord {
-  readonly value: ValueRecord
-}
-
-export interface VariableValues {
-  /** The variable with its value's record; the bytes come from `store.values`. Refuses an uninitialized one. */
-  read(container: string, name: string): Promise<InitializedVariable>
-  /** Several from one snapshot, in the order asked. */
-  readMany(container: string, names: readonly string[]): Promise<readonly InitializedVariable[]>
+export interface VariableWrites {
   /** The value that a write left, for a reply that shows it. */
   written(written: ValueWritten): Promise<ValueRecord>
   assign(
@@ -38,29 +29,9 @@ export interface VariableValues {
   ): Promise<ValueWritten>
 }
 
-/** The values of a store's variables. */
-export function createVariableValues(context: Context): VariableValues {
-  const { catalogue } = context.store
-
-  async function find(container: string, name: string): Promise<VariableRecord> {
-    const record = await catalogue.variable(container, name)
-    if (record === undefined) throw unknownVariable(container, name)
-    return record
-  }
-
+/** Writes to a store's variables. */
+export function createVariableWrites(context: Context): VariableWrites {
   return {
-    async read(container, name) {
-      return initialized(await find(container, name))
-    },
-    async readMany(container, names) {
-      const records = await catalogue.variables(container, names)
-      const byName = new Map(records.map((record) => [record.name, record]))
-      return names.map((name) => {
-        const record = byName.get(name)
-        if (record === undefined) throw unknownVariable(container, name)
-        return initialized(record)
-      })
-    },
     async written({ container, name, version, valueId }) {
       const value = await context.store.values.record(valueId)
       if (value !== undefined) return value
@@ -72,7 +43,7 @@ export function createVariableValues(context: Context): VariableValues {
       )
     },
     async assign(container, name, input, options) {
-      const declared = await find(container, name)
+      const declared = await findVariable(context, container, name)
       if (options.idempotencyKey === undefined) checkVersion(declared, options.ifVersion)
       const content = await input(declared)
       checkAssignable(name, declared, content)
@@ -84,7 +55,7 @@ export function createVariableValues(context: Context): VariableValues {
           [variableKey(container, name)],
           'overlapping',
           async () => {
-            const record = await find(container, name)
+            const record = await findVariable(context, container, name)
             checkAssignable(name, record, staged)
             const described = ['assign', container, name, staged.dtype, staged.shape, staged.digest]
             return write(context, record, described, options, async () => staged)
@@ -95,10 +66,10 @@ export function createVariableValues(context: Context): VariableValues {
       }
     },
     async update(op, container, name, input, options) {
-      const declared = await find(container, name)
+      const declared = await findVariable(context, container, name)
       const content = await input(declared)
       checkAssignable(name, declared, content)
-      return applyUpdate(context, op, { container, name, content, options, find })
+      return applyUpdate(context, op, { container, name, content, options })
     },
   }
 }
@@ -124,19 +95,4 @@ async function write(
 function versionExpectation(record: VariableRecord, options: WriteOptions) {
   const conditional = options.ifVersion !== undefined && options.ifVersion !== '*'
   return conditional ? { expect: { version: record.version } } : {}
-}
-
-/** Refuses (FAILED_PRECONDITION `variable/uninitialized`) a variable without a value. */
-export function initialized(record: VariableRecord): InitializedVariable {
-  const { value } = record
-  if (value !== undefined) return { ...record, value }
-  throw new Refusal(
-    'FAILED_PRECONDITION',
-    'variable/uninitialized',
-    `Attempting to use uninitialized value ${record.name}`,
-    {
-      fix: 'Initialize it with :initialize, or give it a value with :assign.',
-      names: { variable: record.name, container: record.container },
-    },
-  )
 }

@@ -1,40 +1,28 @@
-// The values of variables: reading them in every media type, replacing and updating them.
+// The values of variables on their way out, in every media type.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { writeSafetensors } from '../../formats/index.ts'
-import { TensorBody, VariableValue, WrittenValue } from '../../openapi/index.ts'
-import type {
-  Service,
-  TensorInput,
-  UpdateOp,
-  ValueWritten,
-  WriteOptions,
-} from '../../service/index.ts'
+import { VariableValue } from '../../openapi/index.ts'
+import type { Service } from '../../service/index.ts'
 import { Refusal } from '../../tensor/index.ts'
 import { tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { chooseType } from '../negotiate.ts'
-import { cut, sendBytes } from '../streams.ts'
+import { asIs, cut, sendBytes, sendJson } from '../streams.ts'
 import { jsonOfValue, sendValue, textOfMembers } from '../tensor-replies.ts'
-import { tensorBodyTypes, withTensorInput } from '../tensor-requests.ts'
+import { tensorBodyTypes } from '../tensor-requests.ts'
 import {
   badRange,
   bytesReply,
   containerQuery,
   etagOf,
-  full,
   nameParams,
   notAcceptable,
   refusals,
-  staleVersion,
   tooLarge,
   unfit,
-  writeHeaders,
-  writeOptionsOf,
-  wrongType,
 } from './schemas.ts'
-import { writtenReply } from './variables.ts'
 
 const tags = ['variables']
 const binaryTypes = tensorBodyTypes.filter((type) => type !== tensorTypes.json)
@@ -45,19 +33,10 @@ function typedApp(instance: FastifyInstance) {
 }
 
 /** Adds the routes. */
-export function variableValueRoutes(instance: FastifyInstance, service: Service): void {
+export function variableReadRoutes(instance: FastifyInstance, service: Service): void {
   const app = typedApp(instance)
   readRoute(app, service)
   readManyRoute(app, service)
-  writeRoute(app, service, 'assign', 'Replace the value', (...given) =>
-    service.values.assign(...given),
-  )
-  for (const op of ['assign_add', 'assign_sub'] as const satisfies readonly UpdateOp[]) {
-    const verb = op === 'assign_add' ? 'Add to' : 'Subtract from'
-    writeRoute(app, service, op, `${verb} the value`, (...given) =>
-      service.values.update(op, ...given),
-    )
-  }
 }
 
 /** A reply that may be JSON or one of the binary forms. */
@@ -100,7 +79,7 @@ function readRoute(app: App, service: Service): void {
     },
     async (request, reply) => {
       const { params, query } = request
-      const { name, container, version, value } = await service.values.read(
+      const { name, container, version, value } = await service.reads.read(
         query.container ?? '',
         params.name,
       )
@@ -151,7 +130,7 @@ function readManyRoute(app: App, service: Service): void {
       const { query } = request
       const names = namesOf(query.names, service.limits.namesPerRequest)
       const type = chooseType(request.headers.accept, [tensorTypes.json, tensorTypes.safetensors])
-      const variables = await service.values.readMany(query.container ?? '', names)
+      const variables = await service.reads.readMany(query.container ?? '', names)
       if (type === tensorTypes.safetensors) {
         const streams = variables.map(({ name, value }) => service.stored.stream(name, value))
         const file = writeSafetensors(streams)
@@ -171,97 +150,6 @@ function readManyRoute(app: App, service: Service): void {
     },
   )
 }
-
-type Write = (
-  container: string,
-  name: string,
-  input: TensorInput,
-  options: WriteOptions,
-) => Promise<ValueWritten>
-
-function writeRoute(app: App, service: Service, verb: string, summary: string, write: Write): void {
-  const headers = Type.Object({
-    ...writeHeaders.properties,
-    'x-tensor-dtype': Type.Optional(Type.String({ description: 'Type of raw bytes.' })),
-    'x-tensor-shape': Type.Optional(Type.String({ description: 'Shape of raw bytes: [2,3].' })),
-  })
-  app.post(
-    `/v1/variables/:name([^:]+)::${verb}`,
-    {
-      bodyLimit: service.limits.jsonBodyBytes,
-      config: { consumes: tensorBodyTypes, streamBytes: service.limits.tensorBytes },
-      schema: {
-        tags,
-        summary,
-        operationId: verb.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
-        params: nameParams,
-        querystring: Type.Object({
-          ...containerQuery,
-          return: Type.Optional(
-            Type.Literal('value', { description: 'Reply with the new value.' }),
-          ),
-          encoding: Type.Optional(Type.Literal('b64')),
-        }),
-        headers,
-        body: TensorBody,
-        consumes: [...tensorBodyTypes],
-        response: {
-          [status.ok]: WrittenValue,
-          ...refusals(
-            'INVALID_ARGUMENT',
-            unfit,
-            wrongType,
-            notAcceptable,
-            'NOT_FOUND',
-            'FAILED_PRECONDITION',
-            staleVersion,
-            tooLarge,
-            full,
-          ),
-        },
-      },
-      serializerCompiler: asIs,
-    },
-    async (request, reply) => {
-      const { params, query } = request
-      const options = writeOptionsOf(request.headers)
-      const written = await withTensorInput(request, service, (input) =>
-        write(query.container ?? '', params.name, input, options),
-      )
-      return sendWritten(request, reply, service, written, query)
-    },
-  )
-}
-
-async function sendWritten(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  service: Service,
-  written: ValueWritten,
-  query: { return?: 'value'; encoding?: 'b64' },
-): Promise<FastifyReply> {
-  const members = writtenReply(written)
-  reply.header('etag', members.etag)
-  if (query.return !== 'value') {
-    return sendJson(reply, JSON.stringify(members))
-  }
-  const value = await service.values.written(written)
-  reply.header('x-variable-version', written.version)
-  return sendValue(request, reply, service, {
-    name: written.name,
-    value,
-    members,
-    etag: members.etag,
-  })
-}
-
-/** Sends JSON that is text already. */
-function sendJson(reply: FastifyReply, text: string): FastifyReply {
-  return reply.header('content-type', 'application/json; charset=utf-8').send(text)
-}
-
-/** The reply is text or bytes already. */
-const asIs = () => (text: unknown) => String(text)
 
 function namesOf(text: string, most: number): readonly string[] {
   const names = [...new Set(text.split(',').map((name) => name.trim()))].filter(

@@ -1,0 +1,126 @@
+// Schemas of checkpoints. A schema with a title becomes a
+// component of the OpenAPI document; routes validate with these very objects.
+import { Type } from 'typebox'
+import { cursor } from './shared.ts'
+
+/** A checkpoint without its tensors. */
+export const Checkpoint = Type.Object(
+  {
+    id: Type.String(),
+    container: Type.String(),
+    step: Type.Union([Type.Integer(), Type.Null()]),
+    labels: Type.Array(Type.String()),
+    metadata: Type.Record(Type.String(), Type.Unknown()),
+    pinned: Type.Boolean(),
+    tensor_count: Type.Integer(),
+    nbytes: Type.Integer(),
+    created_at: Type.String(),
+  },
+  { title: 'Checkpoint' },
+)
+
+/** A tensor of a checkpoint without its value. */
+const CheckpointTensor = Type.Object(
+  {
+    name: Type.String(),
+    dtype: Type.String(),
+    shape: Type.Array(Type.Integer()),
+    nbytes: Type.Integer(),
+    sha256: Type.String({
+      description: "SHA-256 of the content's bytes; of its chunks' digests above one chunk.",
+    }),
+  },
+  { title: 'CheckpointTensor' },
+)
+
+/** A checkpoint with (a page of) its tensors. */
+export const CheckpointDetail = Type.Object(
+  { ...Checkpoint.properties, tensors: Type.Array(CheckpointTensor), cursor },
+  { title: 'CheckpointDetail' },
+)
+
+/** A page of checkpoints, newest first. */
+export const CheckpointPage = Type.Object(
+  { checkpoints: Type.Array(Checkpoint), cursor },
+  { title: 'CheckpointPage' },
+)
+
+const step = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+
+/** What to save. */
+export const SaveCheckpoint = Type.Object(
+  {
+    names: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
+    collection: Type.Optional(Type.String()),
+    rename: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'Variable by stored name.' }),
+    ),
+    step: Type.Optional(step),
+    labels: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
+    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    async: Type.Optional(Type.Boolean()),
+  },
+  {
+    title: 'SaveCheckpoint',
+    additionalProperties: false,
+    examples: [{ step: 1, labels: ['best'] }],
+  },
+)
+
+/** Changes of a checkpoint. */
+export const UpdateCheckpoint = Type.Object(
+  {
+    pinned: Type.Optional(Type.Boolean()),
+    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  },
+  { title: 'UpdateCheckpoint', additionalProperties: false, minProperties: 1 },
+)
+
+/** How to restore. */
+export const RestoreCheckpoint = Type.Object(
+  {
+    names: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
+    rename: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'Variable by stored name.' }),
+    ),
+    scope: Type.Optional(
+      Type.String({ description: "Put before the variables' names: stored w goes to scope/w." }),
+    ),
+    strict: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description:
+          'Refuse unless every stored tensor has its variable and fits; else restore what fits.',
+      }),
+    ),
+    dry_run: Type.Optional(Type.Boolean({ default: false })),
+    create: Type.Optional(
+      Type.Boolean({ default: false, description: 'Make the variables that are not there.' }),
+    ),
+  },
+  { title: 'RestoreCheckpoint', additionalProperties: false, examples: [{}] },
+)
+
+const mismatches = Type.Array(
+  Type.Object({ name: Type.String(), expected: Type.String(), found: Type.String() }),
+)
+
+/** What a restore did, or would do. */
+export const RestoreReport = Type.Object(
+  {
+    checkpoint: Type.String(),
+    container: Type.String(),
+    strict: Type.Boolean(),
+    dry_run: Type.Boolean(),
+    restored: Type.Array(Type.String()),
+    created: Type.Array(Type.String()),
+    missing: Type.Array(Type.String(), {
+      description: 'Names asked for, else variables, that the checkpoint does not have.',
+    }),
+    unexpected: Type.Array(Type.String()),
+    shape_mismatches: mismatches,
+    dtype_mismatches: mismatches,
+    versions: Type.Record(Type.String(), Type.Integer()),
+  },
+  { title: 'RestoreReport' },
+)

@@ -1,0 +1,47 @@
+// Schemas of what belongs to no resource: operations, devices, readiness. A schema with a title becomes a
+// component of the OpenAPI document; routes validate with these very objects.
+import { Type } from 'typebox'
+
+/** A piece of long work. */
+export const Operation = Type.Object(
+  {
+    id: Type.String(),
+    kind: Type.String(),
+    state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+    started_at: Type.String(),
+    ended_at: Type.Union([Type.String(), Type.Null()]),
+    result: Type.Unknown(),
+    error: Type.Unknown({ description: 'A Problem where it failed, else null.' }),
+  },
+  { title: 'Operation' },
+)
+
+/** A device as the engine sees it. */
+export const Device = Type.Object(
+  {
+    name: Type.String(),
+    kind: Type.String(),
+    description: Type.String(),
+    state: Type.String(),
+    default: Type.Boolean(),
+    types: Type.Array(Type.String()),
+    limits: Type.Record(Type.String(), Type.Unknown()),
+    memory: Type.Record(Type.String(), Type.Unknown()),
+    resident: Type.Array(Type.Object({ value: Type.Integer(), nbytes: Type.Integer() })),
+  },
+  { title: 'Device' },
+)
+
+/** Whether the service can work. */
+export const Readiness = Type.Object(
+  {
+    ready: Type.Boolean(),
+    store: Type.Object({
+      writable: Type.Boolean(),
+      reason: Type.Union([Type.String(), Type.Null()]),
+    }),
+    engine: Type.Object({ devices: Type.Record(Type.String(), Type.String()) }),
+    models: Type.Record(Type.String(), Type.String()),
+  },
+  { title: 'Readiness' },
+)
