@@ -169,6 +169,14 @@ export interface StagedValue {
 export interface Staging {
   /** Takes in one value as a stream; hashes and writes off the calling thread. */
   add(tensor: Omit<TensorStream, 'name'>): Promise<StagedValue>
+  /**
+   * Takes in the content of the value `base` with stretches of it replaced; reads, hashes and writes
+   * only the chunks that these touch. Stretches ascend, do not overlap and lie inside. Not for strings.
+   */
+  addPatched(
+    base: ValueId,
+    patches: AsyncIterable<{ readonly offset: number; readonly bytes: Uint8Array }>,
+  ): Promise<StagedValue>
   /** Gives back whatever no commit has used. Safe to call twice and after a commit. */
   discard(): Promise<void>
 }
