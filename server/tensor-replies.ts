@@ -2,7 +2,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { protoOfTensor, writeNpy, writeSafetensors } from '../formats/index.ts'
 import { base64OfBytes, encodeTensorProto } from '../proto/index.ts'
-import type { Service, ValueRecord } from '../service/index.ts'
+import {
+  checkHeld,
+  type ReadableValue,
+  type Service,
+  streamOfReadable,
+  tensorOfReadable,
+} from '../service/index.ts'
 import { elementCountOf, Refusal } from '../tensor/index.ts'
 import { tensorTypes } from './bodies.ts'
 import { status } from './errors.ts'
@@ -13,7 +19,7 @@ import { cut, sendBytes } from './streams.ts'
 /** A value to be sent. */
 export interface ValueReply {
   readonly name: string
-  readonly value: ValueRecord
+  readonly value: ReadableValue
   /** Members of the JSON form before the tensor's own. */
   readonly members: Readonly<Record<string, string | number | boolean>>
   readonly etag: string
@@ -45,7 +51,7 @@ export async function sendValue(
   }
   reply.header('x-tensor-dtype', value.dtype)
   reply.header('x-tensor-shape', JSON.stringify(value.shape))
-  const stream = service.stored.stream(name, value)
+  const stream = streamOfReadable(name, value)
   switch (type) {
     case tensorTypes.raw:
       if (value.dtype === 'string') throw noRawStrings(name)
@@ -53,7 +59,7 @@ export async function sendValue(
         contentType: type,
         byteLength: value.byteLength,
         isOwned: true,
-        chunks: (range) => service.stored.read(value, range),
+        chunks: (range) => value.read(range),
       })
     case tensorTypes.npy: {
       const file = writeNpy(stream)
@@ -74,8 +80,8 @@ export async function sendValue(
       })
     }
     case tensorTypes.protobuf: {
-      checkHeld(value, service.limits.feedBytes)
-      const proto = encodeTensorProto(protoOfTensor(await service.stored.tensor(value)))
+      checkHeld(value, service.limits.feedBytes, 'A TensorProto')
+      const proto = encodeTensorProto(protoOfTensor(await tensorOfReadable(value)))
       reply.header('content-type', type)
       return reply.send(Buffer.from(proto.buffer, proto.byteOffset, proto.byteLength))
     }
@@ -87,7 +93,7 @@ export async function sendValue(
 /** `"dtype":..,"shape":..,"value":..` of a value, without the braces. */
 export async function jsonOfValue(
   service: Service,
-  value: ValueRecord,
+  value: ReadableValue,
   encoding: string | undefined,
 ): Promise<string> {
   const { dtype, shape } = value
@@ -104,7 +110,7 @@ export async function jsonOfValue(
       },
     )
   }
-  const tensor = await service.stored.tensor(value)
+  const tensor = await tensorOfReadable(value)
   if (inBase64 && tensor.dtype !== 'string') return `${head},"b64":"${base64OfBytes(tensor.bytes)}"`
   return `${head},"value":${await valueText(tensor)}`
 }
@@ -121,15 +127,5 @@ function noRawStrings(name: string): Refusal {
     'INVALID_ARGUMENT',
     'http/not-acceptable',
     `Strings have no raw form; ${name} can be had as ${tensorTypes.json} or ${tensorTypes.protobuf}.`,
-  )
-}
-
-function checkHeld(value: ValueRecord, maxBytes: number): void {
-  if (value.byteLength <= maxBytes) return
-  throw new Refusal(
-    'RESOURCE_EXHAUSTED',
-    'tensor/too-large',
-    `A TensorProto carries at most ${maxBytes} bytes here; the value has ${value.byteLength}.`,
-    { fix: `Ask for it with accept: ${tensorTypes.raw} or ${tensorTypes.safetensors}.` },
   )
 }

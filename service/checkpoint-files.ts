@@ -20,8 +20,9 @@ import type { Context } from './context.ts'
 import { archiveTools, checksumTools, zipTools } from './format-tools.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
+import { streamOfReadable } from './readable.ts'
 import type { SpoolFolder } from './spool.ts'
-import { createStoredValues } from './stored-values.ts'
+import { storedReadable } from './stored-values.ts'
 
 /** What an upload says of itself. */
 interface UploadRequest {
@@ -51,7 +52,6 @@ export interface CheckpointFiles {
 
 /** Checkpoint files of a store. */
 export function createCheckpointFiles(context: Context): CheckpointFiles {
-  const stored = createStoredValues(context)
   return {
     async upload(request, form, body) {
       checkContainerName(request.container, context.limits)
@@ -68,7 +68,7 @@ export function createCheckpointFiles(context: Context): CheckpointFiles {
     async download(checkpoint, format) {
       const tensors: TensorStream[] = []
       for await (const { name, value } of everyEntry(context, checkpoint.id)) {
-        tensors.push(stored.stream(name, value))
+        tensors.push(streamOfReadable(name, storedReadable(context.store.values, value)))
       }
       switch (format) {
         case 'safetensors':

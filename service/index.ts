@@ -18,6 +18,13 @@ export type { UpdateOp } from './one-op.ts'
 export { openService } from './open.ts'
 export type { OperationRecord } from './operations.ts'
 export type { ModelRef, ServingMethod } from './predict.ts'
+export {
+  type ByteRange,
+  checkHeld,
+  type ReadableValue,
+  streamOfReadable,
+  tensorOfReadable,
+} from './readable.ts'
 export type { RestoreReport } from './restore.ts'
 export type { RunOutcome } from './runs.ts'
 export type { Service } from './service.ts'

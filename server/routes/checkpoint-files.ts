@@ -167,7 +167,12 @@ function tensorRoute(app: App, service: Service): void {
       const { id } = await service.checkpoints.get(params.id, query.container)
       const { name, value } = await service.checkpoints.entry(id, params.name)
       const members = { name, checkpoint: id }
-      return sendValue(request, reply, service, { name, value, members, etag: `"${value.digest}"` })
+      return sendValue(request, reply, service, {
+        name,
+        value: service.stored.of(value),
+        members,
+        etag: `"${value.digest}"`,
+      })
     },
   )
 }

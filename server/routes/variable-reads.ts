@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { writeSafetensors } from '../../formats/index.ts'
 import { VariableValue } from '../../openapi/index.ts'
-import type { Service } from '../../service/index.ts'
+import { type Service, streamOfReadable } from '../../service/index.ts'
 import { Refusal } from '../../tensor/index.ts'
 import { tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
@@ -79,7 +79,7 @@ function readRoute(app: App, service: Service): void {
     },
     async (request, reply) => {
       const { params, query } = request
-      const { name, container, version, value } = await service.reads.read(
+      const { name, container, version, value } = await service.reads.value(
         query.container ?? '',
         params.name,
       )
@@ -130,9 +130,9 @@ function readManyRoute(app: App, service: Service): void {
       const { query } = request
       const names = namesOf(query.names, service.limits.namesPerRequest)
       const type = chooseType(request.headers.accept, [tensorTypes.json, tensorTypes.safetensors])
-      const variables = await service.reads.readMany(query.container ?? '', names)
+      const variables = await service.reads.values(query.container ?? '', names)
       if (type === tensorTypes.safetensors) {
-        const streams = variables.map(({ name, value }) => service.stored.stream(name, value))
+        const streams = variables.map(({ name, value }) => streamOfReadable(name, value))
         const file = writeSafetensors(streams)
         return sendBytes(reply, {
           contentType: type,

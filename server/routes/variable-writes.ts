@@ -127,7 +127,7 @@ async function sendWritten(
   reply.header('x-variable-version', written.version)
   return sendValue(request, reply, service, {
     name: written.name,
-    value,
+    value: service.stored.of(value),
     members,
     etag: members.etag,
   })
