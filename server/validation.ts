@@ -16,13 +16,26 @@ interface SchemaError {
 /** Compiles a route's schema into its check. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const check = Compile(schema)
+  const converts = httpPart !== 'body' && hasOtherThanText(schema)
   return (value: unknown) => {
     // What stays a stream is checked by whoever reads it; its media type has been checked.
     if (httpPart === 'body' && value instanceof Readable) return { value }
-    const converted = httpPart === 'body' ? value : Value.Convert(schema, value)
+    const converted = converts && !isEmpty(value) ? Value.Convert(schema, value) : value
     if (check.Check(converted)) return { value: converted }
     return { error: new Error(describe(check.Errors(converted), httpPart ?? 'request')) }
   }
+}
+
+/** Whether some member is more than a string, so that the text of a query has to become it. */
+function hasOtherThanText(schema: TSchema): boolean {
+  const { properties } = schema as { properties?: Readonly<Record<string, { type?: string }>> }
+  if (properties === undefined) return true
+  return Object.values(properties).some(({ type }) => type !== 'string')
+}
+
+function isEmpty(value: unknown): boolean {
+  for (const _ in value as object) return false
+  return true
 }
 
 const placeOf: Readonly<Record<string, string>> = {
