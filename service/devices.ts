@@ -36,6 +36,12 @@ export function createDevices(context: Context): Devices {
       }
     | undefined
 
+  // The store hands out the same record until the variable changes.
+  const residences = new WeakMap<
+    VariableRecord,
+    { readonly devices: readonly DeviceStatus[]; readonly residence: Residence }
+  >()
+
   function recent(): Promise<readonly DeviceStatus[]> {
     const now = context.clock()
     const use = context.engineUse.count
@@ -67,13 +73,17 @@ export function createDevices(context: Context): Devices {
     get,
     async residence(variable) {
       const devices = await recent()
+      const before = residences.get(variable)
+      if (before?.devices === devices) return before.residence
       const names = devices.map((device) => device.facts.name)
       const key = variable.value?.valueId
       const holders = devices.filter((device) => device.resident.some(({ value }) => value === key))
-      return {
+      const residence = {
         actualDevice: matchDevice(variable.device, names) ?? names[0] ?? '',
         residentOn: key === undefined ? [] : holders.map((device) => device.facts.name),
       }
+      residences.set(variable, { devices, residence })
+      return residence
     },
     async load(name, variables) {
       const device = await get(name)

@@ -11,9 +11,10 @@ import {
   VariablePage,
   Written,
 } from '../../openapi/index.ts'
-import type { GivenInitializer, Residence, Service, VariableRecord } from '../../service/index.ts'
+import type { GivenInitializer, Service } from '../../service/index.ts'
 import { type DType, dtypeOfName, Refusal } from '../../tensor/index.ts'
 import { status } from '../errors.ts'
+import { asIs, sendJson } from '../streams.ts'
 import {
   containerQuery,
   emptyReply,
@@ -24,13 +25,13 @@ import {
   pageQuery,
   refusals,
   staleVersion,
-  timeText,
   tooLarge,
   unfit,
   writeHeaders,
   writeOptionsOf,
   wrongType,
 } from './schemas.ts'
+import { createVariableTexts, variableReply } from './variable-replies.ts'
 
 const tags = ['variables']
 
@@ -132,6 +133,7 @@ function createRoutes(app: App, service: Service): void {
 
 function metadataRoutes(app: App, service: Service): void {
   const url = '/v1/variables/:name([^:]+)'
+  const variableText = createVariableTexts()
   app.get(
     url,
     {
@@ -143,11 +145,14 @@ function metadataRoutes(app: App, service: Service): void {
         querystring: Type.Object(containerQuery),
         response: { [status.ok]: Variable, ...refusals('NOT_FOUND') },
       },
+      serializerCompiler: asIs,
+      // Too short to gain by it.
+      compress: false,
     },
     async ({ params, query }, reply) => {
       const variable = await service.variables.get(query.container ?? '', params.name)
       reply.header('etag', etagOf(variable.version))
-      return variableReply(variable, await service.devices.residence(variable))
+      return sendJson(reply, variableText(variable, await service.devices.residence(variable)))
     },
   )
   app.patch(
@@ -286,31 +291,6 @@ function initializeRoutes(app: App, service: Service): void {
       uninitialized: [...(await service.variables.uninitialized(query.container ?? ''))],
     }),
   )
-}
-
-/** A variable as replies show it; where it is only where that was asked. */
-function variableReply(variable: VariableRecord, residence?: Residence) {
-  const { name, container, dtype, shape, trainable, initializer, version, value, device } = variable
-  return {
-    name,
-    container,
-    dtype,
-    shape: shape === undefined ? null : [...shape],
-    trainable,
-    collections: [...variable.collections],
-    initializer: initializer as unknown,
-    initialized: value !== undefined,
-    version,
-    etag: etagOf(version),
-    nbytes: value?.byteLength ?? 0,
-    sha256: value?.digest ?? null,
-    device,
-    ...(residence === undefined
-      ? {}
-      : { actual_device: residence.actualDevice, resident_on: [...residence.residentOn] }),
-    created_at: timeText(variable.createdAt),
-    updated_at: timeText(variable.updatedAt),
-  }
 }
 
 /** What a write did, as replies show it. */
