@@ -30,6 +30,22 @@ export interface Limits {
   readonly idempotencyKeepMs: number
   /** How long a run may take. */
   readonly runTimeoutMs: number
+  /** How long a read waits for a version unless it says so .. */
+  readonly waitDefaultMs: number
+  /** .. and at most: shorter than an idle connection is kept. */
+  readonly waitMostMs: number
+  /** Requests that may wait for versions at once. */
+  readonly waits: number
+  /** Streams of events that may be open at once. */
+  readonly eventStreams: number
+  /** Events that wait for a slow listener in memory; beyond them it is served from the store's log. */
+  readonly eventsQueued: number
+  /** Time after which a stream that has nothing to tell says that it is alive. */
+  readonly eventHeartbeatMs: number
+  /** Members that one request may add to a collection. */
+  readonly collectionMembersPerRequest: number
+  /** Bytes of JSON of one member of a collection. */
+  readonly collectionMemberBytes: number
 }
 
 const mebibyte = 2 ** 20
@@ -51,4 +67,12 @@ export const defaultLimits: Limits = {
   namesPerRequest: 10_000,
   idempotencyKeepMs: 24 * 60 * 60 * 1000,
   runTimeoutMs: 120_000,
+  waitDefaultMs: 30_000,
+  waitMostMs: 100_000,
+  waits: 10_000,
+  eventStreams: 1_000,
+  eventsQueued: 1_000,
+  eventHeartbeatMs: 15_000,
+  collectionMembersPerRequest: 10_000,
+  collectionMemberBytes: 65_536,
 }

@@ -6,6 +6,7 @@ import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
+import { createEvents, type Events } from './events.ts'
 import { createGraphs, type Graphs } from './graphs.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
@@ -31,6 +32,7 @@ export interface Service {
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
   readonly devices: Devices
+  readonly events: Events
   readonly operations: Operations
   readonly graphs: Graphs
   readonly models: Models
@@ -75,6 +77,7 @@ export function createService(parts: ServiceParts): Service {
   }
   const checkpoints = createCheckpoints(context)
   const devices = createDevices(context)
+  const events = createEvents(context)
   const runs = createRuns(context)
   const models = createModels(context, runs)
   const operations = createOperations(clock, (message, error) =>
@@ -90,6 +93,7 @@ export function createService(parts: ServiceParts): Service {
     checkpoints,
     files: createCheckpointFiles(context),
     devices,
+    events,
     operations,
     graphs: createGraphs(context, runs),
     models,
@@ -102,6 +106,7 @@ export function createService(parts: ServiceParts): Service {
     removeContainer: (container) => removeContainer(context, container),
     storeStatus: () => store.status(),
     async close() {
+      events.end()
       await operations.idle()
       await engine.close()
       await store.close()
