@@ -338,6 +338,8 @@ export interface Idempotency {
   readonly digest: string
   /** Milliseconds that the outcome is kept. */
   readonly keepMs: number
+  /** Kept with the outcome and given back with it: what the reply says beyond what the commit did. */
+  readonly note?: Json | undefined
 }
 
 /** What a commit did. Versions and ids are in the order of the changes that made them. */
@@ -353,6 +355,8 @@ export interface Committed {
   readonly checkpoints: readonly string[]
   /** True where an earlier commit with the same idempotency key had done it. */
   readonly replayed: boolean
+  /** As the commit's {@link Idempotency} gave it. */
+  readonly note?: Json | undefined
 }
 
 /** One turn in the history of a label. */
