@@ -19,7 +19,15 @@ export * from './restore-map.ts'
 export { openSafetensors } from './safetensors-reader.ts'
 export * from './safetensors-writer.ts'
 export * from './saved-model.ts'
+export { readView } from './slice-read.ts'
 export * from './slice-spec.ts'
+export {
+  type BasicIndex,
+  parseBasicIndex,
+  type StridedSliceSpec,
+  stridedSliceOf,
+} from './slice-text.ts'
+export { shapeOfView, type View, viewOf } from './slice-view.ts'
 export { openTar } from './tar-reader.ts'
 export * from './tar-writer.ts'
 export { protoOfTensor, tensorOfProto } from './tensor-proto.ts'
