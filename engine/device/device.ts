@@ -79,7 +79,10 @@ export interface Submitted {
 
 export interface DeviceMemory {
   readonly liveBuffers: number
+  /** Bytes of the live buffers .. */
   readonly liveBytes: number
+  /** .. and bytes that the device has from the system: those, and room that it keeps for others. */
+  readonly reservedBytes: number
   readonly kernels: number
 }
 
@@ -96,5 +99,11 @@ export interface Device {
   compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]>
   submit(commands: readonly Command[]): Promise<Submitted>
   memory(): Promise<DeviceMemory>
+  /**
+   * Gives all memory back to the system by beginning anew: the device is empty then, as after a loss,
+   * and of a later generation. False where that would give back nothing, and nothing happened. To be
+   * called while no other call is under way.
+   */
+  renew(): Promise<boolean>
   close(): Promise<void>
 }

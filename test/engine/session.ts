@@ -37,6 +37,7 @@ export function countingDevice(device: Device, asked: Asked): Device {
       return device.submit(commands)
     },
     memory: () => device.memory(),
+    renew: () => device.renew(),
     close: () => device.close(),
   }
 }

@@ -140,7 +140,13 @@ export function referenceDevice(options: ReferenceOptions = {}): Device {
       })
     },
     submit: async (commands) => submit(commands),
-    memory: async () => ({ liveBuffers: buffers.size, liveBytes, kernels: kernels.length }),
+    memory: async () => ({
+      liveBuffers: buffers.size,
+      liveBytes,
+      reservedBytes: liveBytes,
+      kernels: kernels.length,
+    }),
+    renew: async () => false,
     async close() {
       buffers.clear()
       kernels.length = 0

@@ -1,7 +1,9 @@
 // The CPU device: kernels as WebAssembly, buffers in one shared memory, several threads. It keeps the
 // promises of the device port; how kernels become code is compile.ts's.
 import { strict as assert } from 'node:assert'
+import { setImmediate as giveWay } from 'node:timers/promises'
 import v8 from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { byteLengthOf, Refusal } from '../../../tensor/index.ts'
 import { type Kernel, kernelLimits, scalarTypes, verifyKernel } from '../../ir/index.ts'
 import type {
@@ -65,6 +67,12 @@ export function hasRelaxedSimd(): boolean {
   )
 }
 
+/** A shared memory goes back to the system only once V8 has found that nobody has it any more. */
+function collectGarbage(): void {
+  v8.setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
+
 /** A device that computes on the CPU. Refuses nothing; see {@link Device} for what its calls refuse. */
 export async function wasmDevice(options: WasmDeviceOptions): Promise<Device> {
   compileOptimizedAtOnce()
@@ -85,28 +93,23 @@ interface LoadedKernel extends CompiledKernel {
 
 class WasmDevice implements Device {
   readonly facts: DeviceFacts
-  readonly generation = 1
-  readonly #heap = new DeviceHeap()
-  readonly #buffers: Buffers
-  readonly #crew: Crew
+  readonly #threads: number
   readonly #relaxedSimd = hasRelaxedSimd()
-  readonly #kernels: LoadedKernel[] = []
-  readonly #ids = new Map<string, KernelId>()
-  readonly #known = new WeakMap<Kernel, KernelId>()
-  readonly #arguments: Uint32Array
+  #generation = 1
+  #heap!: DeviceHeap
+  #buffers!: Buffers
+  #crew!: Crew
+  #kernels!: LoadedKernel[]
+  #ids!: Map<string, KernelId>
+  #known!: WeakMap<Kernel, KernelId>
+  #arguments!: Uint32Array
   #scratchBytes = 0
   #scratch: readonly number[] = []
 
   constructor({ threads, memoryBytes = largestMemoryBytes, log }: WasmDeviceOptions) {
     assert(threads >= 1 && threads <= maxThreads, `threads: 1 .. ${maxThreads}, got ${threads}`)
     const budget = Math.min(memoryBytes, largestMemoryBytes - reservedBytes)
-    this.#buffers = new Buffers(this.#heap, budget)
-    this.#crew = new Crew(this.#heap.memory, threads)
-    this.#arguments = new Uint32Array(
-      this.#heap.memory.buffer,
-      argumentsAddress,
-      kernelLimits.buffers,
-    )
+    this.#threads = threads
     this.facts = {
       name: '/device:CPU:0',
       kind: 'wasm',
@@ -118,6 +121,36 @@ class WasmDevice implements Device {
       limits: { threads, relaxedSimd: this.#relaxedSimd },
     }
     if (!this.#relaxedSimd) log?.('warn', 'No relaxed SIMD: products and sums are not fused.')
+    this.#begin()
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** An empty memory, and threads on it that know no kernel yet. */
+  #begin(): void {
+    this.#heap = new DeviceHeap()
+    const { memory } = this.#heap
+    this.#buffers = new Buffers(this.#heap, this.facts.memoryBytes)
+    this.#crew = new Crew(memory, this.#threads)
+    this.#arguments = new Uint32Array(memory.buffer, argumentsAddress, kernelLimits.buffers)
+    this.#kernels = []
+    this.#ids = new Map()
+    this.#known = new WeakMap()
+    this.#scratchBytes = 0
+    this.#scratch = []
+  }
+
+  async renew(): Promise<boolean> {
+    const former = this.#crew.close()
+    this.#generation += 1
+    this.#begin()
+    await former
+    // By then nothing of the former memory is on the stack.
+    await giveWay()
+    collectGarbage()
+    return true
   }
 
   async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
@@ -165,7 +198,8 @@ class WasmDevice implements Device {
 
   async memory(): Promise<DeviceMemory> {
     const { count: liveBuffers, liveBytes } = this.#buffers
-    return { liveBuffers, liveBytes, kernels: this.#kernels.length }
+    const reservedBytes = this.#heap.bytes.byteLength
+    return { liveBuffers, liveBytes, reservedBytes, kernels: this.#kernels.length }
   }
 
   async close(): Promise<void> {

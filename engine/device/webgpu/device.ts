@@ -191,6 +191,11 @@ class GpuDevice implements WebgpuDevice {
     return parseJsonBody<DeviceMemory>(body)
   }
 
+  /** Buffers that end are the driver's again at once. */
+  async renew(): Promise<boolean> {
+    return false
+  }
+
   async loseDevice(): Promise<void> {
     await this.#ask(kinds.drill, () => [])
   }

@@ -97,7 +97,8 @@ class Server {
       case kinds.memory: {
         const { memory, programs } = this.#device()
         const kernels = programs.pipelines.size
-        return say({ liveBuffers: memory.buffers.size, liveBytes: memory.liveBytes, kernels })
+        const { buffers, liveBytes } = memory
+        return say({ liveBuffers: buffers.size, liveBytes, reservedBytes: liveBytes, kernels })
       }
       case kinds.drill:
         this.#device().device.destroy()

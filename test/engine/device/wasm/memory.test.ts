@@ -95,3 +95,27 @@ t.test('a list with a mistake in it leaves buffers and memory in agreement', asy
   t.match(await device.memory(), { liveBuffers: 1, liveBytes: 300 })
   await device.submit([release(2), allocate(5, 1000)])
 })
+
+t.test('a renewed device is empty, works, and has given its memory back', async (t) => {
+  const device = await wasmDevice({ threads: 2 })
+  t.teardown(() => device.close())
+  const mebibyte = 2 ** 20
+  const size = 192 * mebibyte
+  const before = process.memoryUsage().rss
+  await device.submit([allocate(1, size)])
+  const bytes = new Uint8Array(mebibyte).fill(1)
+  for (let offset = 0; offset < size; offset += mebibyte) {
+    await device.submit([{ kind: 'write', buffer: 1, offset, bytes }])
+  }
+  await device.submit([release(1)])
+  t.ok((await device.memory()).reservedBytes >= size, 'what was released is kept for others')
+  const { generation } = device
+  t.equal(await device.renew(), true)
+  t.equal(device.generation, generation + 1)
+  t.match(await device.memory(), { liveBuffers: 0, liveBytes: 0, kernels: 0 })
+  t.ok((await device.memory()).reservedBytes < mebibyte)
+  await device.submit([allocate(1, 100)])
+  const read: Command = { kind: 'read', buffer: 1, offset: 98, elementCount: 2 }
+  t.same((await device.submit([read])).reads, [Uint8Array.of(0, 0)])
+  t.ok(process.memoryUsage().rss - before < size / 2, 'the system has it again')
+})

@@ -56,7 +56,7 @@ t.test('a killed process rejects what is under way and comes back empty', async 
   await t.rejects(running, lostRefusal)
   await t.rejects(queued, lostRefusal)
   t.equal(device.generation, 2)
-  t.same(await device.memory(), { liveBuffers: 0, liveBytes: 0, kernels: 0 })
+  t.same(await device.memory(), { liveBuffers: 0, liveBytes: 0, reservedBytes: 0, kernels: 0 })
   const stale = device.submit([{ kind: 'dispatch', kernel: endless, buffers: [1, 2] }])
   await t.rejects(stale, lostRefusal, 'a kernel of the earlier life')
   const read = device.submit([{ kind: 'read', buffer: 1, offset: 0, elementCount: 1 }])
@@ -101,9 +101,14 @@ t.test('memory over the budget is refused and changes nothing', async (t) => {
   await t.rejects(device.submit([{ ...make(2, 1), elementCount: 2 ** 29 }]), outOfMemory)
   const { reads } = await device.submit([{ kind: 'read', buffer: 1, offset: 0, elementCount: 2 }])
   t.same(reads, [new Uint8Array(8)])
-  t.same(await device.memory(), { liveBuffers: 1, liveBytes: 800, kernels: 0 })
+  t.same(await device.memory(), { liveBuffers: 1, liveBytes: 800, reservedBytes: 800, kernels: 0 })
   await device.submit([{ kind: 'release', buffer: 1 }, make(2, 250)])
-  t.same(await device.memory(), { liveBuffers: 1, liveBytes: 1000, kernels: 0 })
+  t.same(await device.memory(), {
+    liveBuffers: 1,
+    liveBytes: 1000,
+    reservedBytes: 1000,
+    kernels: 0,
+  })
   t.equal(device.generation, 1)
 })
 
@@ -118,7 +123,7 @@ t.test('memory that the driver does not have is refused too', async (t) => {
     code: 'RESOURCE_EXHAUSTED',
     reason: 'device/out-of-memory',
   })
-  t.same(await device.memory(), { liveBuffers: 0, liveBytes: 0, kernels: 0 })
+  t.same(await device.memory(), { liveBuffers: 0, liveBytes: 0, reservedBytes: 0, kernels: 0 })
   t.ok(await works(device))
 })
 
@@ -177,7 +182,7 @@ t.test('commands take effect in their order', async (t) => {
     read,
   ])
   t.same(reads, [ones, twos, new Uint8Array(8), twos])
-  t.same(await device.memory(), { liveBuffers: 2, liveBytes: 16, kernels: 1 })
+  t.same(await device.memory(), { liveBuffers: 2, liveBytes: 16, reservedBytes: 16, kernels: 1 })
 })
 
 t.test('a list that makes no sense is our mistake and harms nothing', async (t) => {
@@ -199,7 +204,7 @@ t.test('a list that makes no sense is our mistake and harms nothing', async (t) 
     [{ kind: 'write', buffer: 1, offset: 0, bytes: ones.subarray(1) }],
   ] as const
   for (const commands of bad) await t.rejects(device.submit(commands), Error)
-  t.same(await device.memory(), { liveBuffers: 2, liveBytes: 16, kernels: 1 })
+  t.same(await device.memory(), { liveBuffers: 2, liveBytes: 16, reservedBytes: 16, kernels: 1 })
 })
 
 t.test('a kernel with more buffers or other types than the device has is refused', async (t) => {
@@ -244,7 +249,7 @@ t.test('a shader that does not compile says why, and the process goes on', async
   t.equal(answer[1], null)
   t.match(answer[2], /4096/)
   const memory = parseJsonBody((await connection.ask(kinds.memory, [])).body)
-  t.same(memory, { liveBuffers: 0, liveBytes: 0, kernels: 1 })
+  t.same(memory, { liveBuffers: 0, liveBytes: 0, reservedBytes: 0, kernels: 1 })
 })
 
 t.test('closing leaves no process, and nothing is answered afterwards', async (t) => {
