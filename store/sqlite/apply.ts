@@ -11,6 +11,7 @@ import {
   setLabel,
   updateCheckpoint,
 } from './write-checkpoints.ts'
+import { addToCollection, clearCollection } from './write-collections.ts'
 import {
   deleteGraph,
   deleteModelVersion,
@@ -18,6 +19,8 @@ import {
   putModelVersion,
   updateModelVersion,
 } from './write-models.ts'
+import { createPartitioned, deletePartitioned } from './write-partitioned.ts'
+import { deleteScope, putScope } from './write-scopes.ts'
 import type { ValueBinder } from './write-values.ts'
 import {
   createVariable,
@@ -50,6 +53,24 @@ function applyChange(context: CommitContext, change: Change): void {
       break
     case 'delete_container':
       deleteContainer(context, change)
+      break
+    case 'create_partitioned':
+      createPartitioned(context, change)
+      break
+    case 'delete_partitioned':
+      deletePartitioned(context, change)
+      break
+    case 'put_scope':
+      putScope(context, change)
+      break
+    case 'delete_scope':
+      deleteScope(context, change)
+      break
+    case 'add_to_collection':
+      addToCollection(context, change)
+      break
+    case 'clear_collection':
+      clearCollection(context, change)
       break
     case 'save_checkpoint':
       saveCheckpoint(context, change)
@@ -138,13 +159,16 @@ export function applyCommit(
     variables: [],
     checkpoints: [],
     events: [],
+    atEnd: [],
   }
   for (const change of request.changes) applyChange(context, change)
+  for (const check of context.atEnd) check()
   const committed: Committed = {
     sequence,
     variables: context.variables,
     checkpoints: context.checkpoints,
     replayed: false,
+    ...(idempotency?.note === undefined ? {} : { note: idempotency.note }),
   }
   if (idempotency !== undefined) {
     connection.run(

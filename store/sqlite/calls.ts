@@ -163,7 +163,6 @@ export class WorkerServer<Table extends CallTable<Table>, Notice = never> {
   /** Puts a notice into the message that `flush` sends. */
   queueNotice(notice: Notice): void {
     this.#outgoing.push({ notice })
-    if (this.#outgoing.length >= 1_000) this.flush()
   }
 
   /** Sends what was queued, in order. */

@@ -1,6 +1,7 @@
 // What one commit carries along while its changes are applied, and the checks that all share.
-import { Refusal } from '../../tensor/index.ts'
-import type { Committed, StoreEvent, ValueSource } from '../port.ts'
+import type { PartialShape } from '../../tensor/index.ts'
+import { formatShape, Refusal } from '../../tensor/index.ts'
+import type { Committed, PartSlice, StoreEvent, ValueSource } from '../port.ts'
 import type { Connection } from './connection.ts'
 import type { BoundValue } from './write-values.ts'
 
@@ -15,6 +16,8 @@ export interface CommitContext {
   readonly variables: Committed['variables'][number][]
   readonly checkpoints: string[]
   readonly events: StoreEvent[]
+  /** Checks to be made once every change of the commit is applied; each throws what it refuses. */
+  readonly atEnd: (() => void)[]
 }
 
 /** Refuses (INVALID_ARGUMENT `name/not-well-formed`) text that UTF-8 cannot hold. */
@@ -37,6 +40,32 @@ export function checkCount(what: string, number: number): void {
   )
 }
 
+/** Refuses (INVALID_ARGUMENT `variable/bad-slice`) a part that does not lie inside its whole. */
+export function checkSlice(name: string, slice: PartSlice | undefined, shape: PartialShape): void {
+  if (slice === undefined) return
+  const { fullName, fullShape, offset } = slice
+  checkText('name of the whole', fullName)
+  const fits =
+    shape !== undefined &&
+    shape.length === fullShape.length &&
+    offset.length === fullShape.length &&
+    fullShape.every(
+      (length, axis) =>
+        Number.isSafeInteger(length) &&
+        Number.isSafeInteger(offset[axis]) &&
+        offset[axis] >= 0 &&
+        shape[axis] >= 0 &&
+        offset[axis] + shape[axis] <= length,
+    )
+  if (fits) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'variable/bad-slice',
+    `${JSON.stringify(name)} of shape ${formatShape(shape)} from ${formatShape(offset)} is no part of shape ${formatShape(fullShape)}.`,
+    { names: { variable: name, whole: fullName } },
+  )
+}
+
 /** Says on the bus that something was made, written, updated or deleted. */
 export function announce(
   context: CommitContext,
@@ -46,6 +75,8 @@ export function announce(
 ): void {
   context.events.push({
     sequence: context.sequence,
+    ordinal: context.events.length + 1,
+    at: context.now,
     kind,
     action,
     container: subject.container ?? '',

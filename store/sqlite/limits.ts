@@ -35,6 +35,10 @@ export interface StoreLimits {
   readonly batchCount: number
   /** Bytes of content that one sync may cover (the commit that passes it is the last). */
   readonly batchByteLength: number
+  /** Commits whose events are kept, the newest ones; a tenth more before the oldest go. */
+  readonly eventCommitCount: number
+  /** Bytes of the log of events, where that is reached earlier. */
+  readonly eventByteLength: number
   /** The catalogue may not grow over this; undefined: as large as the disk. */
   readonly catalogueByteLength: number | undefined
 }
@@ -54,5 +58,7 @@ export const defaultLimits: StoreLimits = {
   chunksInFlight: 4,
   batchCount: 1_000,
   batchByteLength: 32 * 1024 * 1024,
+  eventCommitCount: 100_000,
+  eventByteLength: 256 * 1024 * 1024,
   catalogueByteLength: undefined,
 }

@@ -1,6 +1,6 @@
 // What the calling thread asks of the store worker and of the bulk workers: types only.
 import type { DType, Shape } from '../../tensor/index.ts'
-import type { Change, Committed, Idempotency, StoreEvent, ValueId } from '../port.ts'
+import type { Change, Committed, Idempotency, ValueId } from '../port.ts'
 import type { StoreLimits } from './limits.ts'
 
 /** A chunk as its content says. */
@@ -58,6 +58,7 @@ export interface SweepStep {
   readonly chunks: number
   readonly packs: readonly string[]
   readonly idempotencyKeys: number
+  readonly eventRows: number
   /** Whether another step has something to look at. */
   readonly more: boolean
   readonly merge: MergePlan | undefined
@@ -107,7 +108,8 @@ export interface WriterCalls {
 
 /** What the store worker tells unasked. */
 export type WriterNotice =
-  | { readonly kind: 'event'; readonly event: StoreEvent }
+  /** What a group of commits did, as the texts of its rows in the log of events. */
+  | { readonly kind: 'events'; readonly texts: readonly string[] }
   | { readonly kind: 'read-only'; readonly reason: string }
   | { readonly kind: 'log'; readonly message: string }
 

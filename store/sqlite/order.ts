@@ -26,6 +26,27 @@ export function subjectsOf(changes: readonly Change[]): Subjects {
         exact.add(`variable\0${change.container}\0${change.name}`)
         partly.add(change.container)
         break
+      case 'create_partitioned':
+        for (const name of [change.name, ...change.parts]) {
+          exact.add(`variable\0${change.container}\0${name}`)
+        }
+        partly.add(change.container)
+        break
+      case 'put_scope':
+      case 'delete_scope':
+        exact.add(`scope\0${change.container}\0${change.path}`)
+        partly.add(change.container)
+        break
+      case 'add_to_collection':
+        exact.add(`collection\0${change.container}\0${change.collection}`)
+        for (const member of change.members) {
+          if ('variable' in member) exact.add(`variable\0${change.container}\0${member.variable}`)
+        }
+        partly.add(change.container)
+        break
+      // What these touch is known only once they are applied.
+      case 'clear_collection':
+      case 'delete_partitioned':
       case 'delete_container':
       case 'save_checkpoint':
         wholly.add(change.container)

@@ -30,6 +30,7 @@ import {
   hexOf,
   keyOfCursor,
   pageOf,
+  sliceOf,
   type ValueRow,
   type VariableRow,
   valueColumns,
@@ -45,26 +46,30 @@ export function variableListQuery(
   after: string | undefined,
   limit: number,
 ): { readonly sql: string; readonly parameters: readonly Parameter[] } {
-  const source = filter.collection === undefined ? 'variable' : 'collection_member'
-  const from =
-    filter.collection === undefined
-      ? 'variable'
-      : 'collection_member CROSS JOIN variable USING (container, name)'
-  const where = [`${source}.container = ?`]
+  const isAll = filter.collection === undefined
+  const from = isAll
+    ? 'variable'
+    : `collection_member CROSS JOIN variable ON variable.container = collection_member.container
+       AND variable.name = collection_member.variable`
+  const name = isAll ? 'variable.name' : 'collection_member.variable'
+  const where = [`${isAll ? 'variable' : 'collection_member'}.container = ?`]
   const parameters: Parameter[] = [filter.container]
   const add = (condition: string, ...values: readonly Parameter[]): void => {
     where.push(condition)
     parameters.push(...values)
   }
-  if (filter.collection !== undefined) add('collection_member.collection = ?', filter.collection)
+  if (filter.collection !== undefined) {
+    add('collection_member.collection = ?', filter.collection)
+    where.push('collection_member.variable IS NOT NULL', 'collection_member.repeated = 0')
+  }
   const prefix = filter.prefix ?? ''
   if (after !== undefined && (prefix === '' || isAfter(after, prefix))) {
-    add(`${source}.name > ?`, after)
+    add(`${name} > ?`, after)
   } else if (prefix !== '') {
-    add(`${source}.name >= ?`, prefix)
+    add(`${name} >= ?`, prefix)
   }
   const end = endOfPrefix(prefix)
-  if (end !== undefined) add(`${source}.name < ?`, end)
+  if (end !== undefined) add(`${name} < ?`, end)
   if (filter.trainable !== undefined) add('variable.trainable = ?', filter.trainable ? 1 : 0)
   if (filter.dtype !== undefined) add('variable.dtype = ?', filter.dtype)
   if (filter.initialized !== undefined) {
@@ -72,7 +77,7 @@ export function variableListQuery(
   }
   const sql = `SELECT ${variableColumns} FROM ${from}
     LEFT JOIN value ON value.value_id = variable.value_id
-    WHERE ${where.join(' AND ')} ORDER BY ${source}.name LIMIT ?`
+    WHERE ${where.join(' AND ')} ORDER BY ${name} LIMIT ?`
   return { sql, parameters: [...parameters, limit] }
 }
 
@@ -163,17 +168,20 @@ export class CatalogueReader {
     return pageOf(rows, page.limit, variableOf, (row) => row.name)
   }
 
-  /** Containers that hold variables, sorted; by jumping through the index, not by reading it all. */
+  /** Containers that hold anything, sorted; by jumping through indexes, not by reading it all. */
   containers(): string[] {
-    const rows = this.#connection.all<{ container: string }>(
-      `WITH RECURSIVE found (container) AS (
-         SELECT min(container) FROM variable
-         UNION ALL
-         SELECT (SELECT min(container) FROM variable WHERE variable.container > found.container)
-         FROM found WHERE found.container IS NOT NULL
-       ) SELECT container FROM found WHERE container IS NOT NULL`,
+    const found = ['variable', 'partitioned_variable', 'collection', 'scope'].flatMap((table) =>
+      this.#connection.all<{ container: string }>(
+        `WITH RECURSIVE found (container) AS (
+           SELECT min(container) FROM ${table}
+           UNION ALL
+           SELECT (SELECT min(container) FROM ${table} WHERE ${table}.container > found.container)
+           FROM found WHERE found.container IS NOT NULL
+         ) SELECT container FROM found WHERE container IS NOT NULL`,
+      ),
     )
-    return rows.map(({ container }) => container)
+    const containers = new Set(found.map(({ container }) => container))
+    return [...containers].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   }
 
   checkpoint(ref: string, container: string | undefined): CheckpointRecord | undefined {
@@ -242,8 +250,8 @@ export class CatalogueReader {
           { names: { checkpoint: id } },
         )
       }
-      const rows = this.#connection.all<ValueRow & { readonly name: string }>(
-        `SELECT name, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
+      const rows = this.#connection.all<EntryRow>(
+        `SELECT name, slice, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
          WHERE checkpoint_id = ? ${after === undefined ? '' : 'AND name > ?'}
          ORDER BY name LIMIT ?`,
         number,
@@ -253,7 +261,11 @@ export class CatalogueReader {
       return pageOf(
         rows,
         page.limit,
-        (row) => ({ name: row.name, value: required(valueRecordOf(row)) }),
+        (row) => ({
+          name: row.name,
+          value: required(valueRecordOf(row)),
+          slice: sliceOf(row.slice),
+        }),
         (row) => row.name,
       )
     })
@@ -376,6 +388,24 @@ export class CatalogueReader {
     return { bytes: new Uint8Array(buffer, byteOffset, byteLength), crc32c: row.crc32c }
   }
 
+  /** A value with the digests of its chunks in order (none for an inline one). */
+  base(
+    valueId: ValueId,
+  ): { readonly record: ValueRecord; readonly chunks: readonly Uint8Array[] } | undefined {
+    return this.#connection.snapshot(() => {
+      const record = this.record(valueId)
+      if (record === undefined) return undefined
+      const chunks = this.#connection
+        .all<{ digest: Uint8Array }>(
+          `SELECT digest FROM value_chunk JOIN chunk USING (chunk_id)
+           WHERE value_id = ? ORDER BY ordinal`,
+          valueId,
+        )
+        .map(({ digest }) => new Uint8Array(digest))
+      return { record, chunks }
+    })
+  }
+
   /** The chunks of a value in order; none for an inline one. */
   chunks(valueId: ValueId): ChunkRecord[] {
     const rows = this.#connection.all<{ digest: Uint8Array; byte_length: number }>(
@@ -403,6 +433,11 @@ export class CatalogueReader {
       }
     })
   }
+}
+
+interface EntryRow extends ValueRow {
+  readonly name: string
+  readonly slice: string | null
 }
 
 interface LabelRow {

@@ -8,6 +8,7 @@ import type {
   Json,
   Page,
   PageRequest,
+  PartSlice,
   ValueId,
   ValueRecord,
   VariableRecord,
@@ -44,7 +45,7 @@ export function hexOf(digest: Uint8Array): string {
 
 export const variableColumns = `variable.container, variable.name, variable.dtype, variable.shape,
   variable.trainable, variable.collections, variable.device, variable.initializer,
-  variable.version, variable.created_at, variable.updated_at, ${valueColumns}`
+  variable.version, variable.created_at, variable.updated_at, variable.slice, ${valueColumns}`
 
 export interface VariableRow extends ValueRow {
   readonly container: string
@@ -58,6 +59,7 @@ export interface VariableRow extends ValueRow {
   readonly version: number
   readonly created_at: number
   readonly updated_at: number
+  readonly slice: string | null
 }
 
 /** The variable of a row of {@link variableColumns}. */
@@ -72,10 +74,23 @@ export function variableOf(row: VariableRow): VariableRecord {
     device: row.device,
     initializer: JSON.parse(row.initializer) as Json,
     version: row.version,
+    slice: sliceOf(row.slice),
     value: valueRecordOf(row),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }
+}
+
+/** The slice that a column holds. */
+export function sliceOf(text: string | null): PartSlice | undefined {
+  return text === null ? undefined : (JSON.parse(text) as PartSlice)
+}
+
+/** A slice as a column holds it. */
+export function sliceTextOf(slice: PartSlice | undefined): string | null {
+  if (slice === undefined) return null
+  const { fullName, fullShape, offset } = slice
+  return JSON.stringify({ fullName, fullShape, offset })
 }
 
 export interface CheckpointRow {

@@ -10,7 +10,7 @@ import {
   Refusal,
   type TensorStream,
 } from '../../tensor/index.ts'
-import type { StagedValue, Staging } from '../port.ts'
+import type { StagedValue, Staging, ValueId, ValueRecord } from '../port.ts'
 import type { BulkLane, BulkPool, Lease } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import { chunkByteLength, inlineByteLength } from './limits.ts'
@@ -21,6 +21,7 @@ import type {
   WriterCalls,
   WriterNotice,
 } from './messages.ts'
+import { type Patch, type PatchedChunk, patchedChunks } from './patching.ts'
 import { hexOf } from './records.ts'
 import { keyOf } from './write-values.ts'
 
@@ -32,6 +33,12 @@ export interface StagingHost {
   /** Numbers that no other staging, token or pack of this store has. */
   nextToken(): number
   nextPackName(): string
+  /** A value that is there, with the digests of its chunks (none: it lies inline); else undefined. */
+  base(
+    valueId: ValueId,
+  ): { readonly record: ValueRecord; readonly chunks: readonly Uint8Array[] } | undefined
+  /** The content of a value that lies inline. */
+  inlineBytes(valueId: ValueId): Promise<Uint8Array>
   /** Says which staging a token belongs to, so that a commit finds it. */
   remember(token: number, staging: SqliteStaging): void
   forget(tokens: Iterable<number>): void
@@ -116,6 +123,8 @@ export class SqliteStaging implements Staging {
   readonly #decisions = new Map<string, Promise<void>>()
   readonly #lanes = new Set<BulkLane>()
   readonly #adding = new Set<Promise<unknown>>()
+  /** Values whose chunks a patched one shares. */
+  readonly #held = new Set<ValueId>()
   #state: 'open' | 'sealed' | 'ended' = 'open'
   #sealed: Promise<SealedStaging> | undefined
   /** Commits on their way; each promise settles without an error. */
@@ -132,13 +141,21 @@ export class SqliteStaging implements Staging {
   }
 
   add(tensor: Incoming): Promise<StagedValue> {
-    const adding = this.#add(tensor)
+    return this.#during(this.#add(tensor))
+  }
+
+  /** What seals or ends the staging waits for it. */
+  #during(adding: Promise<StagedValue>): Promise<StagedValue> {
     this.#adding.add(adding)
     const done = (): void => {
       this.#adding.delete(adding)
     }
     adding.then(done, done)
     return adding
+  }
+
+  addPatched(base: ValueId, patches: AsyncIterable<Patch>): Promise<StagedValue> {
+    return this.#during(this.#addPatched(base, patches))
   }
 
   async discard(): Promise<void> {
@@ -214,6 +231,10 @@ export class SqliteStaging implements Staging {
     await Promise.allSettled([...this.#adding, this.#sealed])
     this.#host.forget(this.#contents.keys())
     this.#contents.clear()
+    const released = [...this.#held].map((valueId) =>
+      this.#host.writer.call('release', { valueId }),
+    )
+    await Promise.allSettled(released)
     if (!this.isBulk) return
     const request = { staging: this.id, remove: removePacks }
     // Where a worker is lost the next start of the store removes what is left.
@@ -228,6 +249,10 @@ export class SqliteStaging implements Staging {
       tensor.byteLength <= inlineByteLength
         ? await this.#addInline(tensor)
         : await this.#addChunked(tensor)
+    return this.#stagedOf(content)
+  }
+
+  #stagedOf(content: StagedContent): StagedValue {
     this.#checkOpen()
     const token = this.#host.nextToken()
     this.#contents.set(token, content)
@@ -245,15 +270,7 @@ export class SqliteStaging implements Staging {
     let bytes = new Uint8Array()
     const allocate = (byteLength: number): ArrayBuffer => new ArrayBuffer(byteLength)
     for await (const piece of piecesOf(tensor, inlineByteLength, allocate)) bytes = piece
-    const { dtype, shape, byteLength } = tensor
-    const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
-    return {
-      dtype,
-      shape: [...shape],
-      byteLength,
-      digest,
-      content: { kind: 'inline', crc32c: crc32c(bytes), bytes },
-    }
+    return inlineContent(tensor, bytes)
   }
 
   async #addChunked(tensor: Incoming): Promise<StagedContent> {
@@ -261,11 +278,7 @@ export class SqliteStaging implements Staging {
     const allocate = (): ArrayBuffer => this.#host.bulk.chunkBuffer()
     try {
       for await (const piece of piecesOf(tensor, chunkByteLength, allocate)) {
-        const lease = await this.#host.bulk.lease()
-        if (this.#state !== 'open' || this.#failure !== undefined) {
-          lease.release()
-          this.#checkOpen()
-        }
+        const lease = await this.#lease()
         const digest = this.#take(lease, piece)
         digest.catch(() => undefined)
         digests.push(digest)
@@ -273,10 +286,91 @@ export class SqliteStaging implements Staging {
     } finally {
       await Promise.allSettled(digests)
     }
-    const chunks = await Promise.all(digests)
-    const { dtype, shape, byteLength } = tensor
-    const digest = chunks.length === 1 ? chunks[0] : digestOfChunks(chunks)
-    return { dtype, shape: [...shape], byteLength, digest, content: { kind: 'chunked', chunks } }
+    return chunkedContent(tensor, await Promise.all(digests))
+  }
+
+  async #addPatched(valueId: ValueId, patches: AsyncIterable<Patch>): Promise<StagedValue> {
+    this.#checkOpen()
+    if (!this.#held.has(valueId)) {
+      if (!(await this.#host.writer.call('hold', { valueId }))) throw unknownBase()
+      if (this.#held.has(valueId) || this.#state === 'ended') {
+        await this.#host.writer.call('release', { valueId })
+        this.#checkOpen()
+      }
+      this.#held.add(valueId)
+    }
+    const base = this.#host.base(valueId)
+    if (base === undefined) throw unknownBase()
+    const { record, chunks } = base
+    if (!isNumeric(record.dtype)) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'value/not-patchable',
+        `Bytes of a ${record.dtype} tensor cannot be replaced one by one.`,
+        { fix: 'Write the whole value.' },
+      )
+    }
+    return this.#stagedOf(
+      chunks.length === 0
+        ? await this.#patchInline(record, patches)
+        : await this.#patchChunks(record, chunks, patches),
+    )
+  }
+
+  async #patchInline(record: ValueRecord, patches: AsyncIterable<Patch>): Promise<StagedContent> {
+    const bytes = new Uint8Array(await this.#host.inlineBytes(record.valueId))
+    const allocate = (): ArrayBuffer => new ArrayBuffer(record.byteLength)
+    for await (const chunk of patchedChunks(patches, record.byteLength, allocate)) {
+      fillGaps(chunk, bytes)
+      bytes.set(chunk.bytes)
+    }
+    return inlineContent(record, bytes)
+  }
+
+  async #patchChunks(
+    record: ValueRecord,
+    chunks: readonly Uint8Array[],
+    patches: AsyncIterable<Patch>,
+  ): Promise<StagedContent> {
+    const digests: (Uint8Array | Promise<Uint8Array>)[] = [...chunks]
+    const allocate = (): ArrayBuffer => this.#host.bulk.chunkBuffer()
+    try {
+      for await (const chunk of patchedChunks(patches, record.byteLength, allocate)) {
+        const lease = await this.#lease()
+        const digest = this.#fill(record.valueId, chunk).then(
+          () => this.#take(lease, chunk.bytes),
+          (error) => {
+            this.#failure ??= error
+            lease.release()
+            throw error
+          },
+        )
+        digest.catch(() => undefined)
+        digests[chunk.ordinal] = digest
+      }
+    } finally {
+      await Promise.allSettled(digests)
+    }
+    return chunkedContent(record, await Promise.all(digests))
+  }
+
+  /** Puts what the base has into the gaps of a patched chunk. */
+  async #fill(valueId: ValueId, chunk: PatchedChunk): Promise<void> {
+    if (chunk.gaps.length === 0) return
+    const request = { valueId, ordinal: chunk.ordinal }
+    const buffer = await this.#host.bulk.next().call('read', request)
+    fillGaps(chunk, new Uint8Array(buffer))
+    this.#host.bulk.recycle([buffer])
+  }
+
+  /** Room for a chunk in a bulk worker, while the staging takes any. */
+  async #lease(): Promise<Lease> {
+    const lease = await this.#host.bulk.lease()
+    if (this.#state !== 'open' || this.#failure !== undefined) {
+      lease.release()
+      this.#checkOpen()
+    }
+    return lease
   }
 
   async #take({ lane, release }: Lease, piece: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
@@ -327,6 +421,41 @@ export class SqliteStaging implements Staging {
   ): Promise<void> {
     this.#host.bulk.recycle(await lane.call('drop', at))
   }
+}
+
+/** What a value is, beside its bytes. */
+type Header = Pick<Incoming, 'dtype' | 'shape' | 'byteLength'>
+
+function inlineContent(
+  { dtype, shape, byteLength }: Header,
+  bytes: Uint8Array<ArrayBuffer>,
+): StagedContent {
+  const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
+  const content = { kind: 'inline', crc32c: crc32c(bytes), bytes } as const
+  return { dtype, shape: [...shape], byteLength, digest, content }
+}
+
+function chunkedContent(
+  { dtype, shape, byteLength }: Header,
+  chunks: readonly Uint8Array[],
+): StagedContent {
+  const digest = chunks.length === 1 ? chunks[0] : digestOfChunks(chunks)
+  return { dtype, shape: [...shape], byteLength, digest, content: { kind: 'chunked', chunks } }
+}
+
+function fillGaps({ bytes, gaps }: PatchedChunk, base: Uint8Array): void {
+  for (const { begin, end } of gaps) bytes.set(base.subarray(begin, end), begin)
+}
+
+function unknownBase(): Refusal {
+  return new Refusal(
+    'NOT_FOUND',
+    'value/unknown',
+    'The value to patch is no longer in the store.',
+    {
+      fix: 'Read again what named it.',
+    },
+  )
 }
 
 /** The digest of content in several chunks: SHA-256 of their digests. */

@@ -7,6 +7,7 @@ import type {
   Change,
   CheckpointEntry,
   Committed,
+  EventPlace,
   Idempotency,
   MaintenanceReport,
   Page,
@@ -20,11 +21,15 @@ import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import type { Connection } from './connection.ts'
 import { refusalOfFailure } from './errors.ts'
+import { eventsKept, eventsOfNextRow, eventsOfText } from './event-log.ts'
 import type { StoreLimits } from './limits.ts'
 import type { Lock } from './lock.ts'
 import { Maintenance } from './maintenance.ts'
 import type { CommitRequest, StagedContent, WriterCalls, WriterNotice } from './messages.ts'
 import { meet, type Subjects, subjectsOf } from './order.ts'
+import { collectionMembers, listCollections } from './read-collections.ts'
+import { listPartitioned, partitioned } from './read-partitioned.ts'
+import { listScopes, scopes } from './read-scopes.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
 import { SqliteValues } from './values.ts'
@@ -135,8 +140,8 @@ export class SqliteStore implements Store {
   /** What the store worker tells unasked. */
   notice(notice: WriterNotice): void {
     switch (notice.kind) {
-      case 'event':
-        for (const listener of this.#listeners) this.#tell(listener, notice.event)
+      case 'events':
+        if (this.#listeners.size > 0) for (const text of notice.texts) this.#tellAll(text)
         return
       case 'read-only':
         this.#unwritable ??= notice.reason
@@ -154,6 +159,12 @@ export class SqliteStore implements Store {
   lost(error: Error): void {
     this.#unwritable ??= `a thread of the store has ended (${error.message}).`
     this.#parts.log(`the store takes no writes: ${this.#unwritable}`)
+  }
+
+  #tellAll(text: string): void {
+    for (const event of eventsOfText(text)) {
+      for (const listener of this.#listeners) this.#tell(listener, event)
+    }
   }
 
   #tell(listener: (event: StoreEvent) => void, event: StoreEvent): void {
@@ -222,6 +233,8 @@ export class SqliteStore implements Store {
       looseByteLength: limits.looseByteLengthPerCommit,
       nextToken: () => ++this.#lastToken,
       nextPackName: () => this.#nextPackName(),
+      base: (valueId) => this.#read(() => this.#reader.base(valueId)),
+      inlineBytes: (valueId) => this.values.bytes(valueId),
       remember: (token, staging) => this.#stagings.set(token, staging),
       forget: (tokens) => {
         for (const token of tokens) this.#stagings.delete(token)
@@ -231,6 +244,7 @@ export class SqliteStore implements Store {
 
   #newCatalogue(): Catalogue {
     const reader = this.#reader
+    const { connection } = this.#parts
     return {
       variable: async (container, name) =>
         this.#read(() =>
@@ -241,6 +255,18 @@ export class SqliteStore implements Store {
           ? this.#read(() => reader.variables(container, names))
           : this.#manyVariables(container, names),
       listVariables: async (filter, page) => this.#read(() => reader.listVariables(filter, page)),
+      partitioned: async (container, names) =>
+        this.#read(() => partitioned(connection, container, names)),
+      listPartitioned: async (container, page) =>
+        this.#read(() => listPartitioned(connection, container, page)),
+      scopes: async (container, paths) => this.#read(() => scopes(connection, container, paths)),
+      listScopes: async (filter, page) => this.#read(() => listScopes(connection, filter, page)),
+      collections: async (container, page) =>
+        this.#read(() => listCollections(connection, container, page)),
+      collectionMembers: async (container, collection, page) =>
+        this.#read(() => collectionMembers(connection, container, collection, page)),
+      eventsAfter: (place, limit) => this.#eventsAfter(place, limit),
+      eventsKept: async () => this.#read(() => eventsKept(connection)),
       containers: async () => this.#read(() => reader.containers()),
       checkpoint: async (ref, container) => this.#read(() => reader.checkpoint(ref, container)),
       listCheckpoints: async (filter, page) =>
@@ -258,6 +284,20 @@ export class SqliteStore implements Store {
       idempotent: async (key) => this.#read(() => reader.idempotent(key, this.#parts.clock())),
       commit: (changes, idempotency) => this.#commit(changes, idempotency),
     }
+  }
+
+  /** Row by row, so that others have the thread in between. What was logged does not change. */
+  async #eventsAfter(place: EventPlace, limit: number): Promise<StoreEvent[]> {
+    const found: StoreEvent[] = []
+    for (let after = place; found.length < limit; after = found[found.length - 1]) {
+      const next = this.#read(() =>
+        eventsOfNextRow(this.#parts.connection, after, limit - found.length),
+      )
+      if (next.length === 0) break
+      for (const event of next) found.push(event)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return found
   }
 
   /** On a connection of its own, so that the snapshot is not everybody's meanwhile. */

@@ -3,6 +3,7 @@
 // commits, so that no decision about a reference is ever made beside another one.
 import type { ValueId } from '../port.ts'
 import type { Connection } from './connection.ts'
+import type { EventLog } from './event-log.ts'
 import type { StoreLimits } from './limits.ts'
 import type { MergePlan } from './messages.ts'
 import { keyOf } from './write-values.ts'
@@ -20,6 +21,7 @@ export interface SweptRows {
   /** Names of packs that no chunk lies in; their files may go once this is durable. */
   readonly packs: string[]
   readonly idempotencyKeys: number
+  readonly eventRows: number
   readonly more: boolean
 }
 
@@ -28,6 +30,7 @@ export class Sweep {
   readonly #connection: Connection
   readonly #limits: StoreLimits
   readonly #protected: Protected
+  readonly #events: EventLog
   /** When a value was first seen unreferenced, on the worker's own monotonic clock. */
   readonly #firstSeenMs = new Map<ValueId, number>()
   /** Where the next step of this pass begins; undefined once the pass has seen the last one. */
@@ -35,10 +38,16 @@ export class Sweep {
   #chunkCursor: number | undefined = 0
   #sweptInPass = 0
 
-  constructor(connection: Connection, limits: StoreLimits, protectedRows: Protected) {
+  constructor(
+    connection: Connection,
+    limits: StoreLimits,
+    protectedRows: Protected,
+    events: EventLog,
+  ) {
     this.#connection = connection
     this.#limits = limits
     this.#protected = protectedRows
+    this.#events = events
   }
 
   /** A value is named again: if it is dropped later, its time of grace starts anew. */
@@ -70,11 +79,17 @@ export class Sweep {
     const packs = this.#connection
       .all<{ name: string }>('DELETE FROM pack WHERE live_bytes = 0 RETURNING name')
       .map(({ name }) => name)
-    this.#sweptInPass += values + chunks + idempotencyKeys + packs.length
+    const eventRows = this.#trimEvents()
+    this.#sweptInPass += values + chunks + idempotencyKeys + packs.length + eventRows
     const isPassDone = this.#valueCursor === undefined && this.#chunkCursor === undefined
     const more = !isPassDone || this.#sweptInPass > 0
     if (isPassDone) this.restart()
-    return { values, chunks, packs, idempotencyKeys, more }
+    return { values, chunks, packs, idempotencyKeys, eventRows, more }
+  }
+
+  #trimEvents(): number {
+    const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
+    return this.#events.trim(state?.sequence ?? 0)
   }
 
   #sweepValues(monotonicMs: number, graceMs: number): number {

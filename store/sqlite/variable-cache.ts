@@ -42,7 +42,7 @@ export type CommitSettled = (committed?: Committed) => void
 export class VariableCache {
   readonly #records = new Map<string, VariableRecord>()
   readonly #busy = new Map<string, Busy>()
-  /** Commits that drop whole containers: on their way, and ever. */
+  /** Commits that change variables without naming them (dropped containers): on their way, and ever. */
   #dropping = 0
   #drops = 0
 
@@ -67,7 +67,7 @@ export class VariableCache {
 
   /** A commit is about to be sent: what it may change is read from the catalogue until it settled. */
   begin(request: Request): CommitSettled {
-    const drops = request.changes.some(({ kind }) => kind === 'delete_container')
+    const drops = request.changes.some(changesUnnamed)
     if (drops) {
       this.#dropping += 1
       this.#drops += 1
@@ -83,18 +83,29 @@ export class VariableCache {
   #subjectsOf({ changes, staged }: Request): Subject[] {
     const subjects: Subject[] = []
     for (const change of changes) {
-      if (!('container' in change) || !('name' in change)) continue
-      const key = keyOf(change.container, change.name)
-      const busy = this.#busy.get(key) ?? { count: 0, turns: 0 }
-      busy.count += 1
-      busy.turns += 1
-      this.#busy.set(key, busy)
-      const before = this.#records.get(key)
-      this.#records.delete(key)
-      const value = stagedValueOf(change, staged)
-      subjects.push({ key, before, drops: this.#drops, value })
+      if (!('container' in change)) continue
+      if ('name' in change) {
+        const key = keyOf(change.container, change.name)
+        subjects.push(this.#subject(key, stagedValueOf(change, staged)))
+      } else if (change.kind === 'add_to_collection') {
+        for (const member of change.members) {
+          if ('variable' in member) {
+            subjects.push(this.#subject(keyOf(change.container, member.variable), undefined))
+          }
+        }
+      }
     }
     return subjects
+  }
+
+  #subject(key: string, value: StagedContent | undefined): Subject {
+    const busy = this.#busy.get(key) ?? { count: 0, turns: 0 }
+    busy.count += 1
+    busy.turns += 1
+    this.#busy.set(key, busy)
+    const before = this.#records.get(key)
+    this.#records.delete(key)
+    return { key, before, drops: this.#drops, value }
   }
 
   #end(subject: Subject, committed: Committed | undefined, now: number): void {
@@ -145,8 +156,16 @@ function stagedValueOf(
   return value !== null && 'token' in value ? staged.get(value.token) : undefined
 }
 
-function isSmall({ initializer, collections }: VariableRecord): boolean {
-  return textLengthOf(initializer) + textLengthOf(collections) <= recordTextLength
+/** Whether a change touches variables that it does not name. */
+function changesUnnamed({ kind }: Change): boolean {
+  return kind === 'delete_container' || kind === 'delete_partitioned' || kind === 'clear_collection'
+}
+
+function isSmall({ initializer, collections, slice }: VariableRecord): boolean {
+  return (
+    [initializer, collections, slice].reduce((sum: number, json) => sum + textLengthOf(json), 0) <=
+    recordTextLength
+  )
 }
 
 function textLengthOf(json: unknown): number {

@@ -2,8 +2,9 @@
 // savepoint. A checkpoint is rows that name values; no bytes are written here.
 import { Refusal } from '../../tensor/index.ts'
 import type { Change } from '../port.ts'
-import { announce, type CommitContext, checkCount, checkText } from './context.ts'
-import { checkpointNumberOf } from './records.ts'
+import { announce, type CommitContext, checkCount, checkSlice, checkText } from './context.ts'
+import { checkpointNumberOf, sliceOf, sliceTextOf } from './records.ts'
+import { partsOf } from './write-partitioned.ts'
 
 type ChangeOf<Kind extends Change['kind']> = Extract<Change, { readonly kind: Kind }>
 
@@ -36,15 +37,16 @@ function expected(context: CommitContext, id: string): CheckpointRow {
 function insertEntry(
   context: CommitContext,
   checkpointId: number,
-  name: string,
-  valueId: number,
+  entry: { readonly name: string; readonly valueId: number; readonly slice: string | null },
 ): void {
+  const { name, valueId, slice } = entry
   const { changes } = context.connection.run(
-    `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id) VALUES (?, ?, ?)
+    `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id, slice) VALUES (?, ?, ?, ?)
      ON CONFLICT DO NOTHING`,
     checkpointId,
     name,
     valueId,
+    slice,
   )
   if (changes === 1) return
   throw new Refusal(
@@ -94,64 +96,115 @@ function finishCheckpoint(
 
 interface SavedRow {
   readonly value_id: number | null
+  readonly slice: string | null
 }
 
-function savedValue(context: CommitContext, container: string, name: string): number {
-  const row = context.connection.get<SavedRow>(
-    'SELECT value_id FROM variable WHERE container = ? AND name = ?',
+function savedRow(context: CommitContext, container: string, name: string): SavedRow | undefined {
+  return context.connection.get<SavedRow>(
+    'SELECT value_id, slice FROM variable WHERE container = ? AND name = ?',
     container,
     name,
   )
+}
+
+/** What a save stores under which name. */
+interface Saved {
+  readonly variable: string
+  readonly stored: string
+  /** Name of the whole in the checkpoint, where the variable is a part of one that was renamed. */
+  readonly fullName: string | undefined
+}
+
+/** What a name stands for: a variable, or the parts of a partitioned one. */
+function savedOf(
+  context: CommitContext,
+  container: string,
+  name: string,
+  rename: ReadonlyMap<string, string>,
+): Saved[] {
+  const stored = rename.get(name) ?? name
+  const parts = partsOf(context, container, name)
+  if (parts.length === 0) return [{ variable: name, stored, fullName: undefined }]
+  return parts.map((part) => {
+    const end = part.startsWith(name) ? part.slice(name.length) : `/${part}`
+    return { variable: part, stored: rename.get(part) ?? `${stored}${end}`, fullName: stored }
+  })
+}
+
+function saveOne(
+  context: CommitContext,
+  container: string,
+  checkpointId: number,
+  { variable, stored, fullName }: Saved,
+): void {
+  checkText('stored name', stored)
+  const row = savedRow(context, container, variable)
   if (row === undefined) {
     throw new Refusal(
       'NOT_FOUND',
       'variable/unknown',
-      `There is no variable ${JSON.stringify(name)} to save.`,
-      { names: { variable: name, container } },
+      `There is no variable ${JSON.stringify(variable)} to save.`,
+      { names: { variable, container } },
     )
   }
   if (row.value_id === null) {
     throw new Refusal(
       'FAILED_PRECONDITION',
       'variable/uninitialized',
-      `Attempting to use uninitialized value ${name}`,
-      { names: { variable: name, container }, fix: 'Initialize it, or save without it.' },
+      `Attempting to use uninitialized value ${variable}`,
+      { names: { variable, container }, fix: 'Initialize it, or save without it.' },
     )
   }
-  return row.value_id
+  const slice = sliceOf(row.slice)
+  insertEntry(context, checkpointId, {
+    name: stored,
+    valueId: row.value_id,
+    slice: sliceTextOf(slice && { ...slice, fullName: fullName ?? slice.fullName }),
+  })
+}
+
+/** Names of a container's initialized variables; a renamed partitioned one stands for its parts. */
+function namesOfAll(
+  context: CommitContext,
+  container: string,
+  rename: ReadonlyMap<string, string>,
+): string[] {
+  const wholes = [...rename.keys()].filter((name) => partsOf(context, container, name).length > 0)
+  const parts = new Set(wholes.flatMap((name) => partsOf(context, container, name)))
+  const names = context.connection
+    .all<{ name: string }>(
+      'SELECT name FROM variable WHERE container = ? AND value_id IS NOT NULL ORDER BY name',
+      container,
+    )
+    .map(({ name }) => name)
+    .filter((name) => !parts.has(name))
+  return [...names, ...wholes]
 }
 
 /** Saves the present values of variables as they are at this point of the commit. */
 export function saveCheckpoint(context: CommitContext, change: ChangeOf<'save_checkpoint'>): void {
-  const { connection } = context
   const { container } = change
   const rename = new Map(Object.entries(change.rename ?? {}))
   const checkpointId = insertCheckpoint(context, change)
   if (change.names === undefined && rename.size === 0) {
-    connection.run(
-      `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id)
-       SELECT ?, name, value_id FROM variable
+    context.connection.run(
+      `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id, slice)
+       SELECT ?, name, value_id, slice FROM variable
        WHERE container = ? AND value_id IS NOT NULL ORDER BY name`,
       checkpointId,
       container,
     )
   } else {
-    const names =
-      change.names ??
-      connection
-        .all<{ name: string }>(
-          'SELECT name FROM variable WHERE container = ? AND value_id IS NOT NULL ORDER BY name',
-          container,
-        )
-        .map(({ name }) => name)
+    const names = change.names ?? namesOfAll(context, container, rename)
+    const unused = new Set(rename.keys())
     for (const name of names) {
-      const stored = rename.get(name) ?? name
-      checkText('stored name', stored)
-      insertEntry(context, checkpointId, stored, savedValue(context, container, name))
+      unused.delete(name)
+      for (const saved of savedOf(context, container, name, rename)) {
+        unused.delete(saved.variable)
+        saveOne(context, container, checkpointId, saved)
+      }
     }
-    const saved = new Set(names)
-    for (const name of rename.keys()) {
-      if (saved.has(name)) continue
+    for (const name of unused) {
       throw new Refusal(
         'INVALID_ARGUMENT',
         'checkpoint/rename-unused',
@@ -169,7 +222,7 @@ export function importCheckpoint(
   change: ChangeOf<'import_checkpoint'>,
 ): void {
   const checkpointId = insertCheckpoint(context, change)
-  for (const { name, value } of change.entries) {
+  for (const { name, value, slice } of change.entries) {
     checkText('tensor name', name)
     const bound = context.bind(value)
     if (bound === null) {
@@ -180,7 +233,9 @@ export function importCheckpoint(
         { names: { tensor: name } },
       )
     }
-    insertEntry(context, checkpointId, name, bound.valueId)
+    checkSlice(name, slice, bound.shape)
+    const { valueId } = bound
+    insertEntry(context, checkpointId, { name, valueId, slice: sliceTextOf(slice) })
   }
   finishCheckpoint(context, checkpointId, change)
 }

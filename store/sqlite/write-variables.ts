@@ -2,7 +2,9 @@
 import type { DType, PartialShape } from '../../tensor/index.ts'
 import { fitsShape, formatShape, Refusal } from '../../tensor/index.ts'
 import type { Change, Expectation } from '../port.ts'
-import { announce, type CommitContext, checkText } from './context.ts'
+import { announce, type CommitContext, checkSlice, checkText } from './context.ts'
+import { sliceTextOf } from './records.ts'
+import { joinCollections, leaveCollections } from './write-collections.ts'
 import type { BoundValue } from './write-values.ts'
 
 type ChangeOf<Kind extends Change['kind']> = Extract<Change, { readonly kind: Kind }>
@@ -14,18 +16,20 @@ interface VariableRow {
   readonly last_version: number
   readonly value_id: number | null
   readonly collections: string
+  readonly slice: string | null
 }
 
 function find(context: CommitContext, container: string, name: string): VariableRow | undefined {
   return context.connection.get<VariableRow>(
-    `SELECT dtype, shape, version, last_version, value_id, collections
+    `SELECT dtype, shape, version, last_version, value_id, collections, slice
      FROM variable WHERE container = ? AND name = ?`,
     container,
     name,
   )
 }
 
-function unknown(container: string, name: string): Refusal {
+/** There is no variable of that name. */
+export function unknownVariable(container: string, name: string): Refusal {
   const place = container === '' ? '' : ` in the container ${JSON.stringify(container)}`
   return new Refusal(
     'NOT_FOUND',
@@ -41,7 +45,7 @@ function expected(
 ): VariableRow {
   const { container, name, expect } = change
   const row = find(context, container, name)
-  if (row === undefined) throw unknown(container, name)
+  if (row === undefined) throw unknownVariable(container, name)
   const wanted = expect?.version
   const holds =
     wanted === 0 ? row.value_id === null : wanted === undefined || wanted === row.version
@@ -85,43 +89,26 @@ function shapeTextOf(shape: PartialShape): string | null {
   return shape === undefined ? null : JSON.stringify(shape)
 }
 
-function replaceCollections(
-  context: CommitContext,
-  container: string,
-  name: string,
-  from: readonly string[],
-  to: readonly string[],
-): void {
-  for (const collection of from) {
-    context.connection.run(
-      'DELETE FROM collection_member WHERE container = ? AND collection = ? AND name = ?',
-      container,
-      collection,
-      name,
-    )
-  }
-  for (const collection of to) {
-    checkText('collection', collection)
-    context.connection.run(
-      'INSERT INTO collection_member (container, collection, name) VALUES (?, ?, ?)',
-      container,
-      collection,
-      name,
-    )
-  }
-}
-
 /** Makes a variable; its versions go on where an earlier one of the name ended. */
 export function createVariable(context: CommitContext, change: ChangeOf<'create_variable'>): void {
   const { container, name, dtype, shape } = change
   checkText('container', container)
   checkText('variable name', name)
   checkText('device', change.device)
+  checkSlice(name, change.slice, shape)
   if (find(context, container, name) !== undefined) {
     throw new Refusal(
       'ALREADY_EXISTS',
       'variable/exists',
       `The variable ${JSON.stringify(name)} already exists.`,
+      { names: { variable: name, container } },
+    )
+  }
+  if (isPartitioned(context, container, name)) {
+    throw new Refusal(
+      'ALREADY_EXISTS',
+      'variable/exists',
+      `A partitioned variable ${JSON.stringify(name)} already exists.`,
       { names: { variable: name, container } },
     )
   }
@@ -137,8 +124,8 @@ export function createVariable(context: CommitContext, change: ChangeOf<'create_
   const collections = [...new Set(change.collections)]
   context.connection.run(
     `INSERT INTO variable (container, name, dtype, trainable, version, last_version, value_id,
-       created_at, updated_at, device, shape, collections, initializer)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       created_at, updated_at, device, shape, collections, initializer, slice)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     container,
     name,
     dtype,
@@ -152,8 +139,9 @@ export function createVariable(context: CommitContext, change: ChangeOf<'create_
     shapeTextOf(shape),
     JSON.stringify(collections),
     JSON.stringify(change.initializer),
+    sliceTextOf(change.slice),
   )
-  replaceCollections(context, container, name, [], collections)
+  joinCollections(context, container, name, collections)
   context.variables.push({ container, name, version, valueId: value?.valueId })
   announce(context, 'variable', 'created', { container, name, version })
 }
@@ -202,16 +190,37 @@ export function updateVariable(context: CommitContext, change: ChangeOf<'update_
     name,
   )
   if (change.collections !== undefined) {
-    replaceCollections(context, container, name, before, collections)
+    const isIn = new Set(before)
+    const staysIn = new Set(collections)
+    const left = before.filter((one) => !staysIn.has(one))
+    leaveCollections(context, container, name, left)
+    const joined = collections.filter((one) => !isIn.has(one))
+    joinCollections(context, container, name, joined)
   }
   announce(context, 'variable', 'updated', { container, name, version: row.version })
 }
 
-/** Deletes a variable; its last version is remembered. */
+/** Deletes a variable; its last version is remembered. Refuses one that is part of another. */
 export function deleteVariable(context: CommitContext, change: ChangeOf<'delete_variable'>): void {
   const { container, name } = change
   const row = expected(context, change)
-  replaceCollections(context, container, name, JSON.parse(row.collections) as string[], [])
+  // What is part of a partitioned variable knows its slice.
+  const whole = row.slice === null ? undefined : wholeOf(context, container, name)
+  if (whole !== undefined) {
+    throw new Refusal(
+      'FAILED_PRECONDITION',
+      'variable/part',
+      `The variable ${JSON.stringify(name)} is a part of ${JSON.stringify(whole)} and cannot be deleted alone.`,
+      { names: { variable: name, container, whole }, fix: `Delete ${JSON.stringify(whole)}.` },
+    )
+  }
+  removeVariable(context, container, name)
+}
+
+/** Deletes a variable that is there, whatever it is a part of. */
+export function removeVariable(context: CommitContext, container: string, name: string): void {
+  const row = expected(context, { container, name })
+  leaveCollections(context, container, name, JSON.parse(row.collections) as string[])
   context.connection.run(
     'INSERT INTO dropped_variable (container, name, last_version) VALUES (?, ?, ?)',
     container,
@@ -222,7 +231,31 @@ export function deleteVariable(context: CommitContext, change: ChangeOf<'delete_
   announce(context, 'variable', 'deleted', { container, name, version: row.version })
 }
 
-/** Deletes every variable of a container; nothing where there is none. Checkpoints stay. */
+/** Whether a name stands for a partitioned variable. */
+export function isPartitioned(context: CommitContext, container: string, name: string): boolean {
+  const row = context.connection.get(
+    'SELECT 1 FROM partitioned_variable WHERE container = ? AND name = ?',
+    container,
+    name,
+  )
+  return row !== undefined
+}
+
+/** The partitioned variable that a variable is a part of. */
+export function wholeOf(
+  context: CommitContext,
+  container: string,
+  part: string,
+): string | undefined {
+  const row = context.connection.get<{ name: string }>(
+    'SELECT name FROM partitioned_part WHERE container = ? AND part = ?',
+    container,
+    part,
+  )
+  return row?.name
+}
+
+/** Deletes all that a container holds; nothing where there is none. Checkpoints stay. */
 export function deleteContainer(
   context: CommitContext,
   change: ChangeOf<'delete_container'>,
@@ -238,9 +271,22 @@ export function deleteContainer(
      SELECT container, name, last_version FROM variable WHERE container = ?`,
     container,
   )
-  connection.run('DELETE FROM collection_member WHERE container = ?', container)
-  connection.run('DELETE FROM variable WHERE container = ?', container)
+  let rowCount = rows.length
+  for (const table of containerTables) {
+    rowCount += connection.run(`DELETE FROM ${table} WHERE container = ?`, container).changes
+  }
   for (const { name, version } of rows) {
     announce(context, 'variable', 'deleted', { container, name, version })
   }
+  if (rowCount > 0) announce(context, 'container', 'deleted', { container, name: container })
 }
+
+/** Tables of what goes with a container. */
+const containerTables = [
+  'partitioned_part',
+  'partitioned_variable',
+  'collection_member',
+  'collection',
+  'scope',
+  'variable',
+] as const

@@ -136,15 +136,14 @@ class WriteWorker {
     const batch = this.#takeBatch()
     if (batch.length === 0) return
     const writer = this.#opened()
-    const outcomes = writer.commitBatch(batch.map(({ request }) => request))
-    outcomes.forEach((outcome, index) => {
+    const { commits, events } = writer.commitBatch(batch.map(({ request }) => request))
+    if (events.length > 0) {
+      this.#server.queueNotice({ kind: 'events', texts: events.map(({ text }) => text) })
+    }
+    commits.forEach((outcome, index) => {
       const { call } = batch[index]
-      if (outcome.applied === undefined) {
-        this.#server.queueFailure(call, outcome.error)
-        return
-      }
-      for (const event of outcome.applied.events) this.#server.queueNotice({ kind: 'event', event })
-      this.#server.queueReply(call, outcome.applied.committed)
+      if (outcome.applied === undefined) this.#server.queueFailure(call, outcome.error)
+      else this.#server.queueReply(call, outcome.applied.committed)
     })
     this.#tellReadOnly()
     this.#server.flush()

@@ -7,6 +7,7 @@ import type { ValueId } from '../port.ts'
 import { type Applied, applyCommit } from './apply.ts'
 import type { Connection } from './connection.ts'
 import { errorCodeOf, isDiskFull, isSyncFailure, refusalOfFailure } from './errors.ts'
+import { EventLog, type EventRow, eventRowsOf } from './event-log.ts'
 import type { StoreLimits } from './limits.ts'
 import type { CommitRequest, MergePlan, SealedPack, SweepStep, WriterStatus } from './messages.ts'
 import { openCatalogue } from './migrate.ts'
@@ -23,12 +24,19 @@ export type Outcome =
     }
   | { readonly applied?: undefined; readonly error: unknown }
 
+/** What became of a batch: its commits in their order, and the events of all as rows of the log. */
+export interface BatchOutcome {
+  readonly commits: readonly Outcome[]
+  readonly events: readonly EventRow[]
+}
+
 /** The write connection and what must be remembered beside it. */
 export class Writer {
   readonly #directory: string
   readonly #limits: StoreLimits
   readonly #connection: Connection
   readonly #sweep: Sweep
+  readonly #events: EventLog
   readonly #pinsByStaging = new Map<number, Set<string>>()
   readonly #pinCounts = new Map<string, number>()
   readonly #holdCounts = new Map<ValueId, number>()
@@ -43,10 +51,12 @@ export class Writer {
     this.#directory = directory
     this.#limits = limits
     this.#connection = openCatalogue(directory)
-    this.#sweep = new Sweep(this.#connection, limits, {
-      isHeld: (valueId) => this.#holdCounts.has(valueId),
-      isPinned: (key) => this.#pinCounts.has(key),
-    })
+    this.#events = new EventLog(this.#connection, limits)
+    const protectedRows = {
+      isHeld: (valueId: ValueId) => this.#holdCounts.has(valueId),
+      isPinned: (key: string) => this.#pinCounts.has(key),
+    }
+    this.#sweep = new Sweep(this.#connection, limits, protectedRows, this.#events)
     if (limits.catalogueByteLength !== undefined) {
       const pageByteLength = this.#connection.pragma('page_size') as number
       const pages = Math.max(1, Math.floor(limits.catalogueByteLength / pageByteLength))
@@ -89,25 +99,34 @@ export class Writer {
   }
 
   /** Applies commits with one sync. Each is refused or applied for itself. */
-  commitBatch(requests: readonly CommitRequest[]): Outcome[] {
+  commitBatch(requests: readonly CommitRequest[]): BatchOutcome {
     try {
-      const outcomes = this.#transaction('the commit', () => this.#applyAll(requests))
+      const outcome = this.#transaction('the commit', () => {
+        const commits = this.#applyAll(requests)
+        const events = eventRowsOf(commits.flatMap(({ applied }) => applied?.events ?? []))
+        this.#events.append(events)
+        return { commits, events }
+      })
       let applied = 0
-      for (const outcome of outcomes) {
-        if (outcome.applied === undefined) continue
+      for (const commit of outcome.commits) {
+        if (commit.applied === undefined) continue
         applied += 1
-        this.#removePacks(outcome.unusedPacks)
+        this.#removePacks(commit.unusedPacks)
       }
       this.#commits += applied
       if (applied > 0) this.#batches += 1
-      return outcomes
+      return outcome
     } catch (error) {
       // One that was too large must not take its smaller neighbours along.
       const isTooLarge = error instanceof Refusal && error.reason === 'store/disk-full'
       if (isTooLarge && requests.length > 1) {
-        return requests.flatMap((request) => this.commitBatch([request]))
+        const each = requests.map((request) => this.commitBatch([request]))
+        return {
+          commits: each.flatMap(({ commits }) => commits),
+          events: each.flatMap(({ events }) => events),
+        }
       }
-      return requests.map(() => ({ error }))
+      return { commits: requests.map(() => ({ error })), events: [] }
     }
   }
 
@@ -190,7 +209,8 @@ export class Writer {
   /** One bounded step of the sweep; files of dead packs go after their rows are durably gone. */
   sweep(now: number, monotonicMs: number, graceMs: number): SweepStep {
     if (this.#readOnlyReason !== undefined) {
-      return { values: 0, chunks: 0, packs: [], idempotencyKeys: 0, more: false, merge: undefined }
+      const nothing = { values: 0, chunks: 0, packs: [], idempotencyKeys: 0, eventRows: 0 }
+      return { ...nothing, more: false, merge: undefined }
     }
     const swept = this.#transaction('the sweep', () => this.#sweep.step(now, monotonicMs, graceMs))
     this.#logByteLength += 8_192 * (swept.values + swept.chunks)
