@@ -104,9 +104,19 @@ export interface RunReply {
   readonly report: RunReport | undefined
 }
 
+/** Bytes of a device that the engine holds, by what for. Uncommitted values of runs are not among them. */
+export interface HeldBytes {
+  /** Copies of the store's values. */
+  readonly valueBytes: number
+  readonly constantBytes: number
+  readonly temporaryBytes: number
+  /** Buffers that wait to be used again. */
+  readonly spareBytes: number
+}
+
 export interface DeviceStatus {
   readonly facts: Omit<DeviceFacts, 'types'> & { readonly types: readonly string[] }
-  readonly memory: DeviceMemory
+  readonly memory: DeviceMemory & HeldBytes
   readonly generation: number
   /** Values of the store that are resident, with their bytes. */
   readonly resident: readonly { readonly value: ValueKey; readonly byteLength: number }[]
@@ -155,6 +165,10 @@ export interface EngineOptions {
   readonly device: string
   /** Threads of the CPU device. */
   readonly threads: number
+  /** Bytes that values, constants and temporaries may take on the CPU (4 GiB at most) and on each GPU. */
+  readonly memoryBytes?: { readonly cpu?: number | undefined; readonly gpu?: number | undefined }
+  /** Milliseconds without work after which the CPU device gives spare memory back to the system. */
+  readonly idleMs?: number | undefined
   /** Environment for device processes (Vulkan driver and library path for the software driver). */
   readonly gpuEnvironment?: Readonly<Record<string, string>> | undefined
   /** Whether a software Vulkan driver may be used (tests only). */

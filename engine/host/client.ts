@@ -82,9 +82,10 @@ class WorkerEngine implements Engine {
   }
 
   #begin(): Life {
-    const { device, threads, gpuEnvironment, allowSoftwareGpu } = this.#options
+    const { device, threads, memoryBytes, gpuEnvironment, allowSoftwareGpu, idleMs } = this.#options
     const workerData: WorkerStart = {
-      devices: { device, threads, gpuEnvironment, allowSoftwareGpu },
+      devices: { device, threads, memoryBytes, gpuEnvironment, allowSoftwareGpu },
+      idleMs,
     }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, execArgv: [] })
     const calls = new Map<number, Call>()

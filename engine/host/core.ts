@@ -44,6 +44,7 @@ import {
   variableKey,
 } from '../plan/index.ts'
 import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
+import { IdleWatch } from './idle.ts'
 import { decodeGraph, feedsOf, keyOf, planKey, targetsOf, tensorOf } from './request.ts'
 import { Residency } from './residency.ts'
 import { EngineState } from './state.ts'
@@ -56,9 +57,16 @@ export interface CoreOptions {
   readonly readValue: (value: ValueKey) => Promise<Uint8Array>
   /** False keeps every array a kernel of its own; for tests that compare. */
   readonly fuse?: boolean
+  /** Idle time after which spare memory goes back to the system; a minute where it is absent. */
+  readonly idleMs?: number | undefined
   /** A fresh 64-bit number for random streams without a seed. */
   readonly randomSeed?: () => bigint
 }
+
+/** A device that so long had nothing to do may begin anew, without its spare memory. */
+const defaultIdleMs = 60_000
+/** Less spare memory is not worth it. */
+const leastIdleBytes = 64 * 2 ** 20
 
 /** Plans kept. */
 const maxPlans = 256
@@ -98,9 +106,11 @@ export class EngineCore implements Engine, ExecutionHost {
   readonly #turns = new Turns()
   readonly #state: EngineState
   readonly #tools: TraceTools = { splats: new Splats(), constants: new WeakMap() }
+  readonly #idle: IdleWatch
   #nextHandle = 1
 
   constructor(options: CoreOptions) {
+    this.#idle = new IdleWatch(options.idleMs ?? defaultIdleMs, () => this.#giveBackMemory())
     this.#options = options
     this.#residencies = new Map(
       options.devices.map((device) => [device.facts.name, new Residency(device)]),
@@ -153,7 +163,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   unload(id: string): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       if (!this.#graphs.delete(id)) return
       for (const [key, plan] of this.#plans) {
         if (plan.graph === id) this.#plans.delete(key)
@@ -194,7 +204,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   run(request: RunRequest): Promise<RunReply> {
-    return this.#turns.take(() => this.#run(request))
+    return this.#turn(() => this.#run(request))
   }
 
   async #run(request: RunRequest): Promise<RunReply> {
@@ -347,7 +357,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   async read(handle: Handle): Promise<Tensor> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const { value, shape } = this.#heldOf(handle)
       if (value.kind === 'buffer') return this.residency(value.device).read(value.buffer, shape)
       const { tensor } = value
@@ -357,7 +367,7 @@ export class EngineCore implements Engine, ExecutionHost {
 
   adopt(handle: Handle, value: ValueKey): Promise<void> {
     // In turn: a run that was asked before may still read the value by its handle.
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const held = this.#take(handle)
       if (held.value.kind !== 'buffer') return
       const residency = this.residency(held.value.device)
@@ -366,7 +376,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   release(handle: Handle): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const { value } = this.#take(handle)
       if (value.kind === 'buffer') this.residency(value.device).giveBack(value.buffer)
     })
@@ -387,7 +397,7 @@ export class EngineCore implements Engine, ExecutionHost {
     device: string,
     values: readonly (TensorType & { readonly value: ValueKey })[],
   ): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const residency = this.residency(device)
       residency.noticeLoss()
       for (const { value, dtype, shape } of values) {
@@ -406,7 +416,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   evict(device: string, values?: readonly ValueKey[]): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turn(async () => {
       const residency = this.residency(device)
       residency.evict(values)
       await residency.submit([], [])
@@ -425,7 +435,7 @@ export class EngineCore implements Engine, ExecutionHost {
         const { types, ...facts } = device.facts
         return {
           facts: { ...facts, types: [...types] },
-          memory: await device.memory(),
+          memory: { ...(await device.memory()), ...residency.held },
           generation: device.generation,
           resident: [...residency.values].map(([value, { dtype, elementCount }]) => ({
             value,
@@ -437,7 +447,32 @@ export class EngineCore implements Engine, ExecutionHost {
     )
   }
 
+  #turn<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#idle.touch()
+    return this.#turns.take(work)
+  }
+
+  /** After a while without work: room that no value needs goes back to the system, if it is much. */
+  async #giveBackMemory(): Promise<void> {
+    await this.#turns.take(async () => {
+      for (const residency of this.#residencies.values()) {
+        const { device } = residency
+        const hasHandles = [...this.#handles.values()].some(
+          ({ value }) => value.kind === 'buffer' && value.device === device.facts.name,
+        )
+        if (hasHandles) continue
+        residency.noticeLoss()
+        const { reservedBytes } = await device.memory()
+        const { valueBytes, constantBytes } = residency.held
+        const idleBytes = reservedBytes - valueBytes - constantBytes
+        if (idleBytes >= leastIdleBytes && idleBytes >= reservedBytes / 2) await device.renew()
+        residency.noticeLoss()
+      }
+    })
+  }
+
   async close(): Promise<void> {
+    this.#idle.close()
     await this.#turns.take(async () => {
       for (const { device } of this.#residencies.values()) await device.close()
     })

@@ -9,7 +9,7 @@ import type { EngineOptions } from '../engine.ts'
 /** What of the engine's options concerns devices; it can cross to a worker. */
 export type DeviceOptions = Pick<
   EngineOptions,
-  'device' | 'threads' | 'gpuEnvironment' | 'allowSoftwareGpu'
+  'device' | 'threads' | 'memoryBytes' | 'gpuEnvironment' | 'allowSoftwareGpu'
 >
 
 type Log = NonNullable<EngineOptions['log']>
@@ -21,7 +21,11 @@ type Log = NonNullable<EngineOptions['log']>
 export async function openDevices(options: DeviceOptions, log: Log): Promise<readonly Device[]> {
   if (options.device === 'reference') return [referenceDevice()]
   compileOptimizedAtOnce()
-  const cpu = await wasmDevice({ threads: options.threads, log })
+  const cpu = await wasmDevice({
+    threads: options.threads,
+    memoryBytes: options.memoryBytes?.cpu,
+    log,
+  })
   try {
     if (options.device === cpu.facts.name) return [cpu]
     if (options.device === 'auto') return [...(await realGpus(options, log)), cpu]
@@ -68,6 +72,7 @@ function openGpu(
     name,
     ...(adapterIndex === undefined ? {} : { adapterIndex }),
     environment: options.gpuEnvironment ?? {},
+    ...(options.memoryBytes?.gpu === undefined ? {} : { memoryBytes: options.memoryBytes.gpu }),
     allowSoftware: options.allowSoftwareGpu ?? false,
     log: (line) => log('info', line),
   })

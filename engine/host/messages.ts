@@ -34,6 +34,7 @@ export type FromWorker =
 /** What the worker starts with. */
 export interface WorkerStart {
   readonly devices: DeviceOptions
+  readonly idleMs: number | undefined
 }
 
 /** The tensor in buffers of its own, which are added to `buffers` to be handed over. */

@@ -1,6 +1,7 @@
 // What one device holds for the engine: values of the store, constants, temporaries that runs share,
 // spare buffers, compiled kernels. It gives numbers to buffers and knows when a loss made them void.
 import {
+  byteLengthOf,
   elementCountOf,
   type NumericTensor,
   numericTensor,
@@ -8,7 +9,7 @@ import {
   type Shape,
 } from '../../tensor/index.ts'
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
-import type { ValueKey } from '../engine.ts'
+import type { HeldBytes, ValueKey } from '../engine.ts'
 import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
 
 /** A buffer with what it holds. */
@@ -182,21 +183,38 @@ export class Residency {
       return shift(await this.device.submit([...prelude, ...commands]), place)
     } catch (error) {
       if (!(error instanceof Refusal) || error.reason !== 'device/out-of-memory') throw error
-      const used = new Set(commands.flatMap(buffersOf))
-      for (const { buffer } of inUse) used.add(buffer)
-      const released = this.#shrink(used, new Set(prelude.flatMap(madeBy)))
-      if (released.length === 0) {
-        this.#undo(prelude)
-        throw error
-      }
+      const kept = new Set([...commands.flatMap(buffersOf), ...prelude.flatMap(madeBy)])
+      for (const { buffer } of inUse) kept.add(buffer)
+      return this.#submitAfterEviction(prelude, commands, kept, error)
+    }
+  }
+
+  /** Gives up as much as the commands make; where that was not enough, everything that can be. */
+  async #submitAfterEviction(
+    prelude: readonly Command[],
+    commands: readonly Command[],
+    kept: ReadonlySet<BufferId>,
+    refused: Refusal,
+  ): Promise<Submitted> {
+    const asked = [...prelude, ...commands]
+    const wantedBytes = asked.reduce((sum, command) => sum + madeBytes(command), 0)
+    const released: Command[] = []
+    let last: unknown = refused
+    for (const bytes of [wantedBytes, Number.POSITIVE_INFINITY]) {
+      const more = this.#shrink(kept, bytes)
+      if (more.length === 0) break
+      released.push(...more)
       try {
-        const all = [...released, ...prelude, ...commands]
-        return shift(await this.device.submit(all), released.length + place)
-      } catch (second) {
-        this.#undo(prelude)
-        throw second
+        const submitted = await this.device.submit([...released, ...asked])
+        return shift(submitted, released.length + prelude.length)
+      } catch (error) {
+        last = error
       }
     }
+    this.#undo(prelude)
+    // What was given up is forgotten already; the device hears of it with the next submit.
+    this.#pending.unshift(...released)
+    throw last
   }
 
   /** Forgets buffers whose making was refused; buffers given back stay to be given back. */
@@ -221,12 +239,17 @@ export class Residency {
     return this.#unmade.has(buffer.buffer)
   }
 
-  /** Gives up what is not used: spare buffers, constants, temporaries, and values not read lately. */
-  #shrink(used: ReadonlySet<BufferId>, pending: ReadonlySet<BufferId>): Command[] {
+  /**
+   * Gives up at least `bytes`, as far as there is something that nobody uses: spare buffers first,
+   * then constants and temporaries, then values, the least recently used ones first.
+   */
+  #shrink(kept: ReadonlySet<BufferId>, bytes: number): Command[] {
     const released: Command[] = []
-    const drop = ({ buffer }: DeviceBuffer): boolean => {
-      if (used.has(buffer) || pending.has(buffer)) return false
-      released.push({ kind: 'release', buffer })
+    let freed = 0
+    const drop = (held: DeviceBuffer): boolean => {
+      if (kept.has(held.buffer)) return false
+      released.push({ kind: 'release', buffer: held.buffer })
+      freed += byteLengthOfBuffer(held)
       return true
     }
     for (const [key, list] of this.#spare) {
@@ -240,10 +263,21 @@ export class Residency {
       .reduce((sum, { elementCount }) => sum + elementCount, 0)
     for (const held of [this.#constants, this.#temporaries, this.#values]) {
       for (const [key, buffer] of held as Map<unknown, DeviceBuffer>) {
+        if (freed >= bytes) return released
         if (drop(buffer)) (held as Map<unknown, DeviceBuffer>).delete(key)
       }
     }
     return released
+  }
+
+  /** Bytes that are held, by what for. */
+  get held(): HeldBytes {
+    return {
+      valueBytes: sumOf(this.#values.values()),
+      constantBytes: sumOf(this.#constants.values()),
+      temporaryBytes: sumOf(this.#temporaries.values()),
+      spareBytes: sumOf([...this.#spare.values()].flat()),
+    }
   }
 
   /** Content of a buffer. */
@@ -255,6 +289,20 @@ export class Residency {
     )
     return numericTensor(dtype, shape, reads[0])
   }
+}
+
+function byteLengthOfBuffer({ dtype, elementCount }: DeviceBuffer): number {
+  return elementCount * byteLengthOf(dtype)
+}
+
+function sumOf(buffers: Iterable<DeviceBuffer>): number {
+  let sum = 0
+  for (const buffer of buffers) sum += byteLengthOfBuffer(buffer)
+  return sum
+}
+
+function madeBytes(command: Command): number {
+  return command.kind === 'allocate' ? command.elementCount * byteLengthOf(command.dtype) : 0
 }
 
 function shift(submitted: Submitted, by: number): Submitted {

@@ -23,7 +23,7 @@ import { HeardLists } from './variable-lists.ts'
 function start(): void {
   const port = parentPort
   if (port === null) throw new Error('this module is a worker')
-  const { devices: options } = workerData as WorkerStart
+  const { devices: options, idleMs } = workerData as WorkerStart
   const waiting = new Map<
     number,
     { readonly resolve: (bytes: Uint8Array) => void; readonly reject: (error: Error) => void }
@@ -88,7 +88,7 @@ function start(): void {
 
   openDevices(options, log).then(
     (devices: readonly Device[]) => {
-      core = new EngineCore({ devices, readValue })
+      core = new EngineCore({ devices, readValue, idleMs })
       send({ kind: 'ready' })
     },
     (error: unknown) => send({ kind: 'failed', error: errorOf(error) }),
