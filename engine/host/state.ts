@@ -1,18 +1,20 @@
 // What outlives a run without being a variable: random streams and lookup tables, by key. A run sees it
 // through an overlay that counts only where the run succeeds.
 import type { StepState } from '../ops/index.ts'
+import { Draws } from '../random/index.ts'
 
 /** State of an engine. Keys are container, graph (empty where shared by name) and more, apart by NUL. */
 export class EngineState {
   readonly #values = new Map<string, unknown>()
   readonly #randomSeed: () => bigint
+  readonly #draws = new Draws()
 
   constructor(randomSeed: () => bigint) {
     this.#randomSeed = randomSeed
   }
 
   overlay(): StateOverlay {
-    return new StateOverlay(this.#values, this.#randomSeed)
+    return new StateOverlay(this.#values, this.#randomSeed, this.#draws)
   }
 
   /** Drops the state of a graph's own nodes, in every container. */
@@ -31,12 +33,14 @@ export class EngineState {
 /** State as one run sees it. */
 export class StateOverlay implements StepState {
   readonly randomSeed: () => bigint
+  readonly draws: Draws
   readonly #values: Map<string, unknown>
   readonly #changed = new Map<string, unknown>()
 
-  constructor(values: Map<string, unknown>, randomSeed: () => bigint) {
+  constructor(values: Map<string, unknown>, randomSeed: () => bigint, draws: Draws) {
     this.#values = values
     this.randomSeed = randomSeed
+    this.draws = draws
   }
 
   get(key: string): unknown {

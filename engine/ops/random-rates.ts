@@ -1,32 +1,27 @@
 // Random ops with parameters for each element (gamma, Poisson), and stateless whole numbers.
-import {
-  elementCountOf,
-  elementsOf,
-  isBigInt,
-  type NumericTensor,
-  type Shape,
-  type Tensor,
-  tensorOfElements,
-} from '../../tensor/index.ts'
+import { elementCountOf } from '../../tensor/index.ts'
 import {
   blocksPerElement,
   fillGamma,
   fillMultinomial,
   fillPoisson,
-  type PhiloxState,
-  PhiloxWords,
   type RandomDType,
   statelessState,
 } from '../random/index.ts'
 import { defineOp, type OpDefinition } from './definition.ts'
-import { checkAlgorithm, drawn, integersTensor, scalarOf, seedsOf, stateOfKey } from './random.ts'
+import { numbersOf, tensorOfNumbers } from './host-numbers.ts'
+import {
+  checkAlgorithm,
+  drawn,
+  integersTensor,
+  scalarOf,
+  seedsOf,
+  stateOfKey,
+  tensorDrawn,
+} from './random.ts'
 import { integerOf, invalid, shapeFrom } from './shapes.ts'
 
 const seeds = ['seed: int = 0', 'seed2: int = 0']
-
-function numbersOf(tensor: Tensor): number[] {
-  return (elementsOf(tensor as NumericTensor) as (number | bigint)[]).map(Number)
-}
 
 const randomGamma = defineOp({
   name: 'RandomGamma',
@@ -43,7 +38,7 @@ const randomGamma = defineOp({
     const dtype = alpha.dtype as RandomDType
     const blocks = BigInt(elementCountOf(shape)) * blocksPerElement
     return drawn(at, [alpha], dtype, shape, blocks, (stream, [alphas]) =>
-      tensorOfElements(dtype, shape, fillGamma(stream, numbersOf(alphas), samples)),
+      tensorOfNumbers(dtype, shape, fillGamma(stream, numbersOf(alphas), samples)),
     )
   },
 })
@@ -80,24 +75,10 @@ function poisson(name: 'RandomPoisson' | 'RandomPoissonV2'): OpDefinition {
       const blocks = BigInt(elementCountOf(shape)) * blocksPerElement
       return drawn(at, [rate], dtype, shape, blocks, (stream, [rates]) => {
         const counts = fillPoisson(stream, numbersOf(rates), samples, largestCounts[dtype])
-        if (!isBigInt(dtype)) return tensorOfElements(dtype, shape, counts)
-        // A rate that is none has no whole number of its own.
-        const whole = Array.from(counts, (count) => (Number.isNaN(count) ? 0n : BigInt(count)))
-        return tensorOfElements(dtype, shape, whole)
+        return tensorOfNumbers(dtype, shape, counts)
       })
     },
   })
-}
-
-/** Whole numbers of all bits. */
-function fullIntegers(stream: PhiloxState, dtype: RandomDType, shape: Shape): Tensor {
-  const words = new PhiloxWords(stream)
-  const isWide = isBigInt(dtype)
-  const values = Array.from({ length: elementCountOf(shape) }, () => {
-    const low = words.next()
-    return isWide ? BigInt(low) | (BigInt(words.next()) << 32n) : low
-  })
-  return tensorOfElements(dtype, shape, values)
 }
 
 const wholeTypes = '{int32, int64, uint32, uint64}'
@@ -113,9 +94,9 @@ const statelessInt = defineOp({
     return at.step({
       inputs: ['seed', 'minval', 'maxval'].map((name) => at.input(name)),
       outputs: [{ dtype, shape }],
-      run: ([seed, low, high]) => {
+      run: ([seed, low, high], { draws }) => {
         const stream = statelessState(...seedsOf(seed))
-        return [integersTensor(stream, dtype, shape, scalarOf(low), scalarOf(high))]
+        return [integersTensor(draws, stream, dtype, shape, [scalarOf(low), scalarOf(high)])]
       },
     })
   },
@@ -136,7 +117,9 @@ const statelessFullInt = defineOp({
     return at.step({
       inputs: [at.input('seed')],
       outputs: [{ dtype, shape }],
-      run: ([seed]) => [fullIntegers(statelessState(...seedsOf(seed)), dtype, shape)],
+      run: ([seed], { draws }) => [
+        tensorDrawn(draws, { kind: 'bits', dtype }, statelessState(...seedsOf(seed)), shape),
+      ],
     })
   },
 })
@@ -152,9 +135,9 @@ const statelessFullIntV2 = defineOp({
     return at.step({
       inputs: ['key', 'counter', 'alg'].map((name) => at.input(name)),
       outputs: [{ dtype, shape }],
-      run: ([key, counter, algorithm]) => {
+      run: ([key, counter, algorithm], { draws }) => {
         checkAlgorithm(algorithm)
-        return [fullIntegers(stateOfKey(key, counter), dtype, shape)]
+        return [tensorDrawn(draws, { kind: 'bits', dtype }, stateOfKey(key, counter), shape)]
       },
     })
   },
@@ -189,8 +172,7 @@ const statelessMultinomial = defineOp({
       run: ([tensor, seed]) => {
         const stream = statelessState(...seedsOf(seed))
         const places = fillMultinomial(stream, numbersOf(tensor), rows, classes, samples)
-        const elements = isBigInt(dtype) ? places.map(BigInt) : places
-        return [tensorOfElements(dtype, [rows, samples], elements)]
+        return [tensorOfNumbers(dtype, [rows, samples], places)]
       },
     })
   },

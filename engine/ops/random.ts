@@ -1,22 +1,21 @@
 // Random ops. A seeded op's stream goes on from run to run: its state is kept under the node.
 import {
+  byteLengthOf,
   type DType,
   elementCountOf,
   elementsOf,
   type NumericTensor,
   numericTensor,
   type Shape,
+  stringTensor,
   type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
 import {
   blocksPerElement,
-  fillIntegers32,
-  fillIntegers64,
+  type Draw,
+  type Draws,
   fillMultinomial,
-  fillNormal,
-  fillTruncatedNormal,
-  fillUniform,
   type PhiloxState,
   philoxOfSeeds,
   type RandomDType,
@@ -25,24 +24,14 @@ import {
   statelessState,
 } from '../random/index.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
-import { gathered } from './host-movement.ts'
+import { numbersOf, tensorOfNumbers } from './host-numbers.ts'
 import { integerOf, invalid, shapeFrom } from './shapes.ts'
 import type { StepState, TensorValue } from './value.ts'
 
 const floats = '{half, bfloat16, float, double}'
 const seeds = ['seed: int = 0', 'seed2: int = 0']
 
-type Fill = (state: PhiloxState, dtype: RandomDType, count: number) => number[] | Float32Array
-
-/** The tensor of numbers that were drawn; takes a Float32Array over as it is. */
-function tensorOfDrawn(
-  dtype: RandomDType,
-  shape: Shape,
-  values: number[] | Float32Array,
-): NumericTensor {
-  if (dtype !== 'float32' || Array.isArray(values)) return tensorOfElements(dtype, shape, values)
-  return numericTensor(dtype, shape, new Uint8Array(values.buffer))
-}
+type FloatDraw = Exclude<Draw['kind'], 'integers' | 'bits'>
 
 /** The node's stream where this run takes it up; the next run goes on `blocks` further. */
 function takeStream(
@@ -68,7 +57,7 @@ export function drawn(
   dtype: DType,
   shape: Shape,
   blocks: bigint,
-  draw: (stream: PhiloxState, inputs: readonly Tensor[]) => Tensor,
+  draw: (stream: PhiloxState, inputs: readonly Tensor[], draws: Draws) => Tensor,
 ): readonly TensorValue[] {
   const key = at.stateKey('random')
   const [seed, seed2] = [at.attributes.bigint('seed'), at.attributes.bigint('seed2')]
@@ -76,11 +65,13 @@ export function drawn(
     inputs,
     outputs: [{ dtype, shape }],
     stateful: true,
-    run: (tensors, state) => [draw(takeStream(state, key, seed, seed2, blocks), tensors)],
+    run: (tensors, state) => [
+      draw(takeStream(state, key, seed, seed2, blocks), tensors, state.draws),
+    ],
   })
 }
 
-function filled(name: string, fill: Fill): OpDefinition {
+function filled(name: string, kind: FloatDraw): OpDefinition {
   return defineOp({
     name,
     inputs: ['shape: T'],
@@ -92,29 +83,34 @@ function filled(name: string, fill: Fill): OpDefinition {
       const shape = shapeFrom(at.contentOf(at.input('shape')))
       const dtype = at.attributes.type('dtype') as RandomDType
       const count = elementCountOf(shape)
-      return drawn(at, [], dtype, shape, BigInt(count) * blocksPerElement, (stream) =>
-        tensorOfDrawn(dtype, shape, fill(stream, dtype, count)),
+      return drawn(at, [], dtype, shape, BigInt(count) * blocksPerElement, (stream, _, draws) =>
+        tensorDrawn(draws, { kind, dtype }, stream, shape),
       )
     },
   })
 }
 
+/** A tensor of numbers drawn from that place of a stream. */
+export function tensorDrawn(
+  draws: Draws,
+  draw: Draw,
+  stream: PhiloxState,
+  shape: Shape,
+): NumericTensor {
+  return numericTensor(draw.dtype, shape, draws.bytes(draw, stream, elementCountOf(shape)))
+}
+
 /** Whole numbers in `[low, high)`; refuses an empty range. */
 export function integersTensor(
+  draws: Draws,
   stream: PhiloxState,
   dtype: RandomDType,
   shape: Shape,
-  low: number | bigint,
-  high: number | bigint,
+  bounds: readonly [low: number | bigint, high: number | bigint],
 ): Tensor {
-  if (BigInt(low) >= BigInt(high)) {
-    throw invalid('run/range', `Need minval < maxval, got ${low} >= ${high}`)
-  }
-  const count = elementCountOf(shape)
-  if (dtype === 'int64' || dtype === 'uint64') {
-    return tensorOfElements(dtype, shape, fillIntegers64(stream, BigInt(low), BigInt(high), count))
-  }
-  return tensorOfElements(dtype, shape, fillIntegers32(stream, Number(low), Number(high), count))
+  const [low, high] = bounds.map(BigInt)
+  if (low >= high) throw invalid('run/range', `Need minval < maxval, got ${low} >= ${high}`)
+  return tensorDrawn(draws, { kind: 'integers', dtype, low, range: high - low }, stream, shape)
 }
 
 /** The one number of a scalar. */
@@ -134,11 +130,32 @@ const uniformInt = defineOp({
     const dtype = at.attributes.type('Tout') as RandomDType
     const blocks = BigInt(elementCountOf(shape)) * blocksPerElement
     const inputs = [at.input('minval'), at.input('maxval')]
-    return drawn(at, inputs, dtype, shape, blocks, (stream, [low, high]) =>
-      integersTensor(stream, dtype, shape, scalarOf(low), scalarOf(high)),
+    return drawn(at, inputs, dtype, shape, blocks, (stream, [low, high], draws) =>
+      integersTensor(draws, stream, dtype, shape, [scalarOf(low), scalarOf(high)]),
     )
   },
 })
+
+/** The tensor's slices along its first dimension in another order. */
+function inOrder(tensor: Tensor, shape: Shape, places: Uint32Array): Tensor {
+  const inner = elementCountOf(shape.slice(1))
+  if (tensor.dtype === 'string') {
+    const { strings } = tensor
+    const moved: Uint8Array[] = []
+    for (const place of places) {
+      for (let one = 0; one < inner; one++) moved.push(strings[place * inner + one])
+    }
+    return stringTensor(shape, moved)
+  }
+  const { dtype, bytes } = tensor
+  const size = inner * byteLengthOf(dtype)
+  const moved = new Uint8Array(bytes.length)
+  for (let place = 0; place < places.length; place++) {
+    const from = places[place] * size
+    moved.set(bytes.subarray(from, from + size), place * size)
+  }
+  return numericTensor(dtype, shape, moved)
+}
 
 const shuffle = defineOp({
   name: 'RandomShuffle',
@@ -150,13 +167,9 @@ const shuffle = defineOp({
   lower: (at) => {
     const value = at.input('value')
     const size = value.shape[0] ?? 1
-    const inner = elementCountOf(value.shape.slice(1))
     const blocks = BigInt(Math.ceil(Math.max(size - 1, 0) / 4))
     return drawn(at, [value], value.dtype, value.shape, blocks, (stream, [tensor]) => {
-      const sources = shuffledPlaces(stream, size).flatMap((place) =>
-        Array.from({ length: inner }, (_, one) => place * inner + one),
-      )
-      return gathered(tensor, value.shape, sources)
+      return inOrder(tensor, value.shape, shuffledPlaces(stream, size))
     })
   },
 })
@@ -181,13 +194,8 @@ const multinomial = defineOp({
     const dtype = at.attributes.type('output_dtype') as RandomDType
     const blocks = BigInt(rows * Math.ceil(samples / 4) * 4 * 2) * blocksPerElement
     return drawn(at, [logits], dtype, [rows, samples], blocks, (stream, [tensor]) => {
-      const values = (elementsOf(tensor as NumericTensor) as (number | bigint)[]).map(Number)
-      const places = fillMultinomial(stream, values, rows, classes, samples)
-      return tensorOfElements(
-        dtype,
-        [rows, samples],
-        dtype === 'int64' ? places.map(BigInt) : places,
-      )
+      const places = fillMultinomial(stream, numbersOf(tensor), rows, classes, samples)
+      return tensorOfNumbers(dtype, [rows, samples], places)
     })
   },
 })
@@ -249,7 +257,7 @@ export function checkAlgorithm(tensor: Tensor): void {
   throw invalid('run/algorithm', `Unsupported algorithm id: ${algorithm}; Philox (1) is supported.`)
 }
 
-function statelessV2(name: string, fill: Fill): OpDefinition {
+function statelessV2(name: string, kind: FloatDraw): OpDefinition {
   return defineOp({
     name,
     inputs: ['shape: Tshape', 'key: uint64', 'counter: uint64', 'alg: int32'],
@@ -261,10 +269,9 @@ function statelessV2(name: string, fill: Fill): OpDefinition {
       return at.step({
         inputs: [at.input('key'), at.input('counter'), at.input('alg')],
         outputs: [{ dtype, shape }],
-        run: ([key, counter, algorithm]) => {
+        run: ([key, counter, algorithm], { draws }) => {
           checkAlgorithm(algorithm)
-          const values = fill(stateOfKey(key, counter), dtype, elementCountOf(shape))
-          return [tensorOfDrawn(dtype, shape, values)]
+          return [tensorDrawn(draws, { kind, dtype }, stateOfKey(key, counter), shape)]
         },
       })
     },
@@ -289,16 +296,16 @@ const statelessIntV2 = defineOp({
     return at.step({
       inputs: ['key', 'counter', 'alg', 'minval', 'maxval'].map((input) => at.input(input)),
       outputs: [{ dtype, shape }],
-      run: ([key, counter, algorithm, low, high]) => {
+      run: ([key, counter, algorithm, low, high], { draws }) => {
         checkAlgorithm(algorithm)
         const stream = stateOfKey(key, counter)
-        return [integersTensor(stream, dtype, shape, scalarOf(low), scalarOf(high))]
+        return [integersTensor(draws, stream, dtype, shape, [scalarOf(low), scalarOf(high)])]
       },
     })
   },
 })
 
-function statelessV1(name: string, fill: Fill): OpDefinition {
+function statelessV1(name: string, kind: FloatDraw): OpDefinition {
   return defineOp({
     name,
     inputs: ['shape: T', 'seed: Tseed'],
@@ -314,10 +321,9 @@ function statelessV1(name: string, fill: Fill): OpDefinition {
       return at.step({
         inputs: [at.input('seed')],
         outputs: [{ dtype, shape }],
-        run: ([seed]) => {
-          const values = fill(statelessState(...seedsOf(seed)), dtype, elementCountOf(shape))
-          return [tensorOfDrawn(dtype, shape, values)]
-        },
+        run: ([seed], { draws }) => [
+          tensorDrawn(draws, { kind, dtype }, statelessState(...seedsOf(seed)), shape),
+        ],
       })
     },
   })
@@ -325,19 +331,19 @@ function statelessV1(name: string, fill: Fill): OpDefinition {
 
 /** Random ops. */
 export const randomOps: readonly OpDefinition[] = [
-  filled('RandomUniform', fillUniform),
-  filled('RandomStandardNormal', fillNormal),
-  filled('TruncatedNormal', fillTruncatedNormal),
+  filled('RandomUniform', 'uniform'),
+  filled('RandomStandardNormal', 'normal'),
+  filled('TruncatedNormal', 'truncated_normal'),
   uniformInt,
   shuffle,
   multinomial,
   getKeyCounter('StatelessRandomGetKeyCounter'),
   getAlgorithm,
-  statelessV2('StatelessRandomUniformV2', fillUniform),
-  statelessV2('StatelessRandomNormalV2', fillNormal),
-  statelessV2('StatelessTruncatedNormalV2', fillTruncatedNormal),
+  statelessV2('StatelessRandomUniformV2', 'uniform'),
+  statelessV2('StatelessRandomNormalV2', 'normal'),
+  statelessV2('StatelessTruncatedNormalV2', 'truncated_normal'),
   statelessIntV2,
-  statelessV1('StatelessRandomUniform', fillUniform),
-  statelessV1('StatelessRandomNormal', fillNormal),
-  statelessV1('StatelessTruncatedNormal', fillTruncatedNormal),
+  statelessV1('StatelessRandomUniform', 'uniform'),
+  statelessV1('StatelessRandomNormal', 'normal'),
+  statelessV1('StatelessTruncatedNormal', 'truncated_normal'),
 ]

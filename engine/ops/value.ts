@@ -2,6 +2,7 @@
 // will compute, and handles. Symbolic: nothing here holds a buffer of a device.
 import type { DType, PartialShape, Shape, Tensor } from '../../tensor/index.ts'
 import type { Combine, Expression, ScalarType } from '../ir/index.ts'
+import type { Draws } from '../random/index.ts'
 import type { Builder } from './builder.ts'
 
 /** A value whose content the planner has. */
@@ -137,6 +138,8 @@ export interface StepState {
   set(key: string, value: unknown): void
   /** A fresh 64-bit number for streams without a seed. */
   readonly randomSeed: () => bigint
+  /** Draws numbers in bulk. */
+  readonly draws: Draws
 }
 
 /** One array defined elementwise by an expression; the planner decides which kernel computes it. */

@@ -32,6 +32,7 @@ import {
   type Variable,
   type VariableSpec,
 } from '../ops/index.ts'
+import { Draws } from '../random/index.ts'
 import { emptyTensor, isScalarType } from './empty.ts'
 import { identityOf, runKnown, workOf } from './fold.ts'
 import { buildKernel, unfused } from './kernel.ts'
@@ -366,6 +367,9 @@ const noState = {
   },
   randomSeed(): bigint {
     throw new Error('a step without state draws no seed')
+  },
+  get draws(): Draws {
+    return new Draws()
   },
 }
 

@@ -1,4 +1,12 @@
 // Random numbers as TensorFlow makes them.
-export * from './distributions.ts'
-export { Philox, type PhiloxState, PhiloxWords, philoxOfSeeds, skipped } from './philox.ts'
+export {
+  blocksPerElement,
+  fillMultinomial,
+  type RandomDType,
+  shuffledPlaces,
+  statelessState,
+} from './distributions.ts'
+export { Draws } from './draws.ts'
+export { Philox, type PhiloxState, philoxOfSeeds, skipped } from './philox.ts'
+export type { Draw } from './pieces.ts'
 export { fillGamma, fillPoisson } from './rates.ts'

@@ -11,7 +11,15 @@ const low1 = 0x8d57
 const high1 = 0xcd9e
 const weyl0 = 0x9e3779b9 | 0
 const weyl1 = 0xbb67ae85 | 0
-const rounds = 10
+
+/** What the first and third word of a counter are multiplied with in each round. */
+export const multipliers: readonly [number, number] = [multiplier0, multiplier1]
+
+/** What is added to the two words of the key after each round. */
+export const weyls: readonly [number, number] = [weyl0, weyl1]
+
+/** Rounds of a block. */
+export const rounds = 10
 
 /** A place in a stream: the key, and the 128-bit counter as four words, lowest first. */
 export interface PhiloxState {

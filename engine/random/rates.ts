@@ -2,47 +2,59 @@
 // own, so that it depends on no other. Sources: Marsaglia and Tsang, 2000; Knuth; Hörmann, 1993;
 // tensorflow/core/kernels/{random_op,random_poisson_op}.cc.
 import { rowOf } from '../ir/index.ts'
-import { blocksPerElement, normalPair64, uniformFloat64 } from './distributions.ts'
+import { addNormalPair, blocksPerElement, uniformFloat64 } from './distributions.ts'
 import { Philox, type PhiloxState, skipped } from './philox.ts'
 
 /** Numbers in [0, 1) and normal ones of one sample's stretch; of each pair the second comes first. */
 class Sampler {
-  readonly #philox: Philox
-  #uniforms: number[] = []
-  #normals: number[] = []
+  #philox = new Philox({ key: [0, 0], counter: [0, 0, 0, 0] })
+  readonly #uniforms = new Float64Array(2)
+  readonly #normals = new Float64Array(2)
+  #uniformsLeft = 0
+  #normalsLeft = 0
 
-  constructor(state: PhiloxState) {
+  /** Goes to the beginning of a stretch. */
+  begin(state: PhiloxState): void {
     this.#philox = new Philox(state)
+    this.#uniformsLeft = 0
+    this.#normalsLeft = 0
   }
 
   uniform(): number {
-    if (this.#uniforms.length === 0) {
-      const [a, b, c, d] = this.#philox.next()
-      this.#uniforms = [uniformFloat64(a, b), uniformFloat64(c, d)]
+    if (this.#uniformsLeft === 0) {
+      const words = this.#philox.next()
+      this.#uniforms[0] = uniformFloat64(words[0], words[1])
+      this.#uniforms[1] = uniformFloat64(words[2], words[3])
+      this.#uniformsLeft = 2
     }
-    return this.#uniforms.pop() as number
+    return this.#uniforms[--this.#uniformsLeft]
   }
 
   normal(): number {
-    if (this.#normals.length === 0) this.#normals = [...normalPair64([...this.#philox.next()])]
-    return this.#normals.pop() as number
+    if (this.#normalsLeft === 0) {
+      addNormalPair(this.#philox.next(), 0, this.#normals, 0)
+      this.#normalsLeft = 2
+    }
+    return this.#normals[--this.#normalsLeft]
   }
 }
 
 /** `samples` numbers for each parameter, one sample of all parameters after the other. */
 function fill(
   state: PhiloxState,
-  parameters: readonly number[],
+  parameters: ArrayLike<number>,
   samples: number,
   drawOf: (parameter: number) => (sampler: Sampler) => number,
 ): Float64Array {
-  const values = new Float64Array(parameters.length * samples)
-  for (const [place, parameter] of parameters.entries()) {
-    const draw = drawOf(parameter)
+  const count = parameters.length
+  const values = new Float64Array(count * samples)
+  const sampler = new Sampler()
+  for (let place = 0; place < count; place++) {
+    const draw = drawOf(parameters[place])
     for (let sample = 0; sample < samples; sample++) {
       const output = BigInt(place * samples + sample)
-      const sampler = new Sampler(skipped(state, blocksPerElement * output))
-      values[sample * parameters.length + place] = draw(sampler)
+      sampler.begin(skipped(state, blocksPerElement * output))
+      values[sample * count + place] = draw(sampler)
     }
   }
   return values
@@ -71,7 +83,7 @@ function gammaOf(alpha: number): (sampler: Sampler) => number {
 /** Gamma distributed numbers of rate 1; NaN for a parameter that is not positive. */
 export function fillGamma(
   state: PhiloxState,
-  alphas: readonly number[],
+  alphas: ArrayLike<number>,
   samples: number,
 ): Float64Array {
   return fill(state, alphas, samples, gammaOf)
@@ -115,7 +127,7 @@ function hormann(rate: number, most: number): (sampler: Sampler) => number {
 /** Poisson distributed counts up to `most`; NaN for a rate that is negative or not finite. */
 export function fillPoisson(
   state: PhiloxState,
-  rates: readonly number[],
+  rates: ArrayLike<number>,
   samples: number,
   most: number,
 ): Float64Array {

@@ -1,2 +1,9 @@
-// The CPU device.
+// The CPU device, and the assembler for routines that are no kernels.
+export {
+  type AssembledFunction,
+  assemble,
+  disassemble,
+  type Instruction,
+  type ValueType,
+} from './assembler.ts'
 export { compileOptimizedAtOnce, type WasmDeviceOptions, wasmDevice } from './device.ts'

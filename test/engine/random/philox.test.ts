@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fillUniform, Philox } from '../../../engine/random/index.ts'
+import { Philox } from '../../../engine/random/index.ts'
 
 const hex = (words: Uint32Array): string =>
   Array.from(words, (word) => word.toString(16).padStart(8, '0')).join(' ')
@@ -29,12 +29,3 @@ t.test(
     t.same([...words], [0, ...expected.slice(0, 10), 0])
   },
 )
-
-t.test('a uniform float32 is the low 23 bits of its word, over 2 to the 23rd', async (t) => {
-  const state = { key: [5, 6], counter: [7, 8, 9, 10] } as const
-  const words = [...new Philox(state).next()].slice(0, 3)
-  t.same(
-    [...fillUniform(state, 'float32', 3)],
-    words.map((word) => (word & 0x7fffff) / 2 ** 23),
-  )
-})
