@@ -10,6 +10,9 @@ export interface Config {
   readonly data: string
   /** Default device: `auto`, `reference`, or a device name. */
   readonly device: string
+  /** Bytes that values may take on the CPU device, and on each GPU; undefined: as the device says. */
+  readonly cpuMemoryBytes: number | undefined
+  readonly gpuMemoryBytes: number | undefined
   /** Whether to load the demonstration model at the first start. */
   readonly demo: boolean
   readonly logLevel: string
@@ -61,6 +64,20 @@ const settings = {
     fallback: 'auto',
     help: 'default device: auto, /device:CPU:0, /device:GPU:0, reference',
   },
+  cpuMemory: {
+    flag: '--cpu-memory',
+    variable: 'HOLDFAST_CPU_MEMORY',
+    placeholder: 'SIZE',
+    fallback: '',
+    help: 'most memory for values on the CPU, such as 512MiB; 4GiB by default and at most',
+  },
+  gpuMemory: {
+    flag: '--gpu-memory',
+    variable: 'HOLDFAST_GPU_MEMORY',
+    placeholder: 'SIZE',
+    fallback: '',
+    help: 'most memory for values on each GPU; those used least recently make room',
+  },
   demo: {
     flag: '--demo',
     variable: 'HOLDFAST_DEMO',
@@ -98,7 +115,7 @@ export function processEnvironment(): Readonly<Record<string, string | undefined
 export function helpText(): string {
   const lines = (Object.keys(settings) as SettingName[]).map((name) => {
     const { flag, variable, placeholder, fallback, help } = settings[name]
-    return `  ${`${flag} ${placeholder}`.padEnd(22)} ${help}\n${' '.repeat(25)}(${variable}, default ${fallback})`
+    return `  ${`${flag} ${placeholder}`.padEnd(22)} ${help}\n${' '.repeat(25)}(${variable}${fallback === '' ? '' : `, default ${fallback}`})`
   })
   return `Holdfast: a checkpoint-centric variable store and serving service.
 
@@ -163,11 +180,37 @@ function checked(of: (name: SettingName) => string, insecure: boolean): Config {
     port,
     data: of('data'),
     device: of('device'),
+    cpuMemoryBytes: size('cpuMemory', of('cpuMemory')),
+    gpuMemoryBytes: size('gpuMemory', of('gpuMemory')),
     demo: truth('demo', of('demo')),
     logLevel,
     insecure,
     softwareGpu: truth('softwareGpu', of('softwareGpu')),
   }
+}
+
+const unitBytes: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+}
+/** Less would not hold the smallest model. */
+const leastMemoryBytes = 2 ** 20
+
+/** Bytes of a size such as `512MiB`; undefined where none was given. */
+function size(name: SettingName, value: string): number | undefined {
+  if (value === '') return undefined
+  const [, digits, unit] = /^(\d{1,15})\s*([a-z]*)$/i.exec(value) ?? []
+  const byteLength = Number(digits) * (unitBytes[unit?.toLowerCase() ?? ''] ?? Number.NaN)
+  if (Number.isSafeInteger(byteLength) && byteLength >= leastMemoryBytes) return byteLength
+  throw new ConfigError(
+    `${settings[name].flag} is a size of at least 1MiB, such as 512MiB or 2GiB; "${value}" was given.`,
+  )
 }
 
 function truth(name: SettingName, value: string): boolean {

@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     clock: Date.now,
     device: config.device,
     threads: Math.min(availableParallelism(), mostCpuThreads),
+    memoryBytes: { cpu: config.cpuMemoryBytes, gpu: config.gpuMemoryBytes },
     allowSoftwareGpu: config.softwareGpu,
     demo: config.demo,
     log: logger(config),

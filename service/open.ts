@@ -16,6 +16,8 @@ export interface ServiceOptions {
   readonly device: string
   /** Threads of the CPU device. */
   readonly threads: number
+  /** Bytes that values may take on devices; as much as each can hold where absent. */
+  readonly memoryBytes?: { readonly cpu?: number | undefined; readonly gpu?: number | undefined }
   readonly allowSoftwareGpu: boolean
   /** Whether to load the demonstration model at the first start. */
   readonly demo: boolean
@@ -35,6 +37,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       readValue: (value) => store.values.bytes(value),
       device: options.device,
       threads: options.threads,
+      ...(options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes }),
       allowSoftwareGpu: options.allowSoftwareGpu,
       gpuEnvironment: options.gpuEnvironment,
       log,

@@ -70,9 +70,8 @@ function deviceReply(device: DeviceStatus, index = 0) {
       ...facts.limits,
       maxBufferBytes: facts.maxBufferBytes,
       maxBuffersPerKernel: facts.maxBuffersPerKernel,
-      memoryBytes: facts.memoryBytes,
     }) as Record<string, unknown>,
-    memory: snakeCased(memory) as Record<string, unknown>,
+    memory: snakeCased({ budgetBytes: facts.memoryBytes, ...memory }) as Record<string, unknown>,
     resident: resident.map(({ value, byteLength }) => ({ value, nbytes: byteLength })),
   }
 }

@@ -7,6 +7,8 @@ t.test('without anything, it listens on loopback and keeps its data in ./data', 
     port: 8501,
     data: './data',
     device: 'auto',
+    cpuMemoryBytes: undefined,
+    gpuMemoryBytes: undefined,
     demo: true,
     logLevel: 'warn',
     insecure: false,
@@ -20,6 +22,15 @@ t.test('flags win over variables, and both forms of a flag are read', async (t) 
   t.match(readConfig(['--port', '9001'], environment), { port: 9001 })
   t.match(readConfig(['--port=9002', '--demo=1'], environment), { port: 9002, demo: true })
   t.equal(readConfig(['--help'], {}), 'help')
+})
+
+t.test('memory is a size with a unit', async (t) => {
+  t.match(readConfig(['--cpu-memory', '512MiB'], {}), { cpuMemoryBytes: 2 ** 29 })
+  t.match(readConfig([], { HOLDFAST_GPU_MEMORY: '2 GB' }), { gpuMemoryBytes: 2e9 })
+  t.match(readConfig(['--cpu-memory', '1048576'], {}), { cpuMemoryBytes: 2 ** 20 })
+  for (const size of ['1KiB', '-1GiB', '2.5GiB', '3 parsecs', 'much']) {
+    t.throws(() => readConfig(['--cpu-memory', size], {}), ConfigError, size)
+  }
 })
 
 t.test('an address that others reach needs --insecure', async (t) => {
