@@ -1,16 +1,15 @@
 // Ops that work on one matrix of a batch after the other, on the host; complex matrices are refused.
 import {
   elementCountOf,
-  elementsOf,
   type NumericDType,
   type Refusal,
   type Shape,
-  type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
 import { unsupportedType } from './common.ts'
 import type { Lowering } from './definition.ts'
 import { placeIn } from './host-broadcast.ts'
+import { numbersOf } from './host-numbers.ts'
 import type { Matrix, Round } from './matrix.ts'
 import { broadcastShape, invalid } from './shapes.ts'
 import type { TensorValue } from './value.ts'
@@ -43,13 +42,13 @@ export function eachMatrix(
     outputs,
     run: (tensors) => {
       const all = tensors.map(numbersOf)
-      const results = outputs.map((): number[] => [])
+      const results = outputs.map(({ shape }) => new Float64Array(elementCountOf(shape)))
       for (let place = 0; place < elementCountOf(batch); place++) {
         const matrices = inputs.map((input, which) =>
           matrixAt(all[which], input.shape, placeIn(place, batch, batches[which])),
         )
         for (const [output, values] of run(matrices).entries()) {
-          for (let k = 0; k < values.length; k++) results[output].push(values[k])
+          results[output].set(values, place * values.length)
         }
       }
       return outputs.map((output, which) =>
@@ -57,12 +56,6 @@ export function eachMatrix(
       )
     },
   })
-}
-
-/** Elements of a real tensor. */
-export function numbersOf(tensor: Tensor): Float64Array {
-  if (tensor.dtype === 'string') throw new Error('a matrix of strings')
-  return Float64Array.from(elementsOf(tensor), Number)
 }
 
 function matrixAt(all: Float64Array, shape: Shape, place: number): Matrix {

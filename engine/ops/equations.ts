@@ -1,7 +1,8 @@
 // Systems of linear equations: square, triangular, and in the sense of least squares. On the host.
 import { formatShape, sameShape } from '../../tensor/index.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
-import { eachMatrix, epsilonOf, matrixInput, numbersOf, roundOf, singular } from './each-matrix.ts'
+import { eachMatrix, epsilonOf, matrixInput, roundOf, singular } from './each-matrix.ts'
+import { numbersOf } from './host-numbers.ts'
 import {
   choleskyFactor,
   type Matrix,

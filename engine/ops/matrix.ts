@@ -163,13 +163,29 @@ export function reflectionOf(of: Float64Array): Reflection {
   return { vector, weight: (beta - of[0]) / beta, beta }
 }
 
-/** Applies a reflection to the rows from `first` on, in place. */
-export function reflect(matrix: Matrix, { vector, weight }: Reflection, first: number): void {
+/**
+ * Applies a reflection to the rows from `first` on, in place. Columns before `from` are left as they are:
+ * for those that are zero in these rows.
+ */
+export function reflect(
+  matrix: Matrix,
+  { vector, weight }: Reflection,
+  first: number,
+  from = 0,
+): void {
   const { columns, elements } = matrix
-  for (let j = 0; j < columns; j++) {
-    let sum = 0
-    for (const [k, v] of vector.entries()) sum += v * elements[(first + k) * columns + j]
-    for (const [k, v] of vector.entries()) elements[(first + k) * columns + j] -= weight * sum * v
+  // Row by row, as the elements lie in memory; each column's sum is taken in the order of its rows.
+  const sums = new Float64Array(columns - from)
+  for (let k = 0; k < vector.length; k++) {
+    const start = (first + k) * columns + from
+    const v = vector[k]
+    for (let j = 0; j < sums.length; j++) sums[j] += v * elements[start + j]
+  }
+  for (let j = 0; j < sums.length; j++) sums[j] *= weight
+  for (let k = 0; k < vector.length; k++) {
+    const start = (first + k) * columns + from
+    const v = vector[k]
+    for (let j = 0; j < sums.length; j++) elements[start + j] -= sums[j] * v
   }
 }
 
@@ -183,18 +199,16 @@ export function orthogonalFactors(
   const work = copyOf(matrix)
   const reflections: Reflection[] = []
   for (let k = 0; k < least; k++) {
-    const below = Float64Array.from(
-      { length: rows - k },
-      (_, i) => work.elements[(k + i) * columns + k],
-    )
+    const below = new Float64Array(rows - k)
+    for (let i = k; i < rows; i++) below[i - k] = work.elements[i * columns + k]
     const reflection = reflectionOf(below)
-    reflect(work, reflection, k)
+    reflect(work, reflection, k, k)
     for (let i = k + 1; i < rows; i++) work.elements[i * columns + k] = 0
     work.elements[k * columns + k] = reflection.beta
     reflections.push(reflection)
   }
   const q = identity(rows, full ? rows : least)
-  for (let k = least - 1; k >= 0; k--) reflect(q, reflections[k], k)
+  for (let k = least - 1; k >= 0; k--) reflect(q, reflections[k], k, k)
   const height = full ? rows : least
   return { q, r: { rows: height, columns, elements: work.elements.slice(0, height * columns) } }
 }
