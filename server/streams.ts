@@ -3,8 +3,10 @@
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import type { ByteRange } from '../service/index.ts'
+import { rangeCounts } from './conditions.ts'
 import { status } from './errors.ts'
-import { type ByteRange, parseRange } from './range.ts'
+import { parseRange } from './range.ts'
 
 // Replies up to this length are sent in one piece.
 const smallBytes = 64 * 1024
@@ -12,30 +14,44 @@ const smallBytes = 64 * 1024
 export interface BinaryReply {
   readonly contentType: string
   readonly byteLength: number
+  readonly etag?: string | undefined
   /** All bytes, or those of the range. */
   chunks(range?: ByteRange): AsyncIterable<Uint8Array>
+  /** All bytes in one piece; asked for where they are few. */
+  whole?(): Promise<Uint8Array>
   /** The memory of the pieces is nobody else's, so that it can be freed as soon as they are sent. */
   readonly isOwned?: boolean
   /** What a browser should call the file. */
   readonly fileName?: string
 }
 
-/** Sends the bytes, or the range of them that the request asks for. */
+/** Sends the bytes, or the range of them that the request asks for. A HEAD reads none of them. */
 export async function sendBytes(
   reply: FastifyReply,
-  { contentType, byteLength, chunks, isOwned = false, fileName }: BinaryReply,
+  { contentType, byteLength, etag, chunks, whole, isOwned = false, fileName }: BinaryReply,
 ): Promise<FastifyReply> {
-  const range = parseRange(reply.request.headers.range, byteLength)
+  const { method, headers } = reply.request
+  reply.header('content-type', contentType).header('accept-ranges', 'bytes')
+  if (fileName !== undefined) {
+    reply.header('content-disposition', `attachment; filename="${fileName}"`)
+  }
+  if (method === 'HEAD') {
+    reply.header('content-length', byteLength)
+    return reply.send(Readable.from([]))
+  }
+  const isRanged =
+    headers.range !== undefined && rangeCounts(headers['if-range'] as string | undefined, etag)
+  if (!isRanged && byteLength <= smallBytes && whole !== undefined) {
+    const { buffer, byteOffset, byteLength: length } = await whole()
+    return reply.send(Buffer.from(buffer, byteOffset, length))
+  }
+  const range = isRanged ? parseRange(headers.range, byteLength) : undefined
   const length = range?.length ?? byteLength
   const body =
     length <= smallBytes
       ? await gather(chunks(range))
       : await begin(chunks(range), isOwned ? reply.raw : undefined)
-  reply.header('content-type', contentType).header('accept-ranges', 'bytes')
   reply.header('content-length', length)
-  if (fileName !== undefined) {
-    reply.header('content-disposition', `attachment; filename="${fileName}"`)
-  }
   if (range !== undefined) {
     const last = range.offset + range.length - 1
     reply.code(status.partialContent)

@@ -1,27 +1,40 @@
-// Tensors on their way out: one value in the media type that the request accepts.
+// Tensors on their way out: one value, or several, in the media type that the request accepts.
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { protoOfTensor, writeNpy, writeSafetensors } from '../formats/index.ts'
+import {
+  type OutputBytes,
+  protoOfTensor,
+  writeNpy,
+  writeNpz,
+  writeSafetensors,
+} from '../formats/index.ts'
 import { base64OfBytes, encodeTensorProto } from '../proto/index.ts'
 import {
+  type ByteRange,
   checkHeld,
   type ReadableValue,
   type Service,
   streamOfReadable,
   tensorOfReadable,
+  zipTools,
 } from '../service/index.ts'
 import { elementCountOf, Refusal } from '../tensor/index.ts'
-import { tensorTypes } from './bodies.ts'
+import { npzType, tensorTypes } from './bodies.ts'
+import { hasAlready } from './conditions.ts'
 import { status } from './errors.ts'
 import { valueText } from './json-writer.ts'
 import { chooseType } from './negotiate.ts'
-import { cut, sendBytes } from './streams.ts'
+import { cut, sendBytes, sendJson } from './streams.ts'
 
-/** A value to be sent. */
-export interface ValueReply {
+/** A value under its name. */
+export interface NamedValue {
   readonly name: string
   readonly value: ReadableValue
   /** Members of the JSON form before the tensor's own. */
   readonly members: Readonly<Record<string, string | number | boolean>>
+}
+
+/** A value to be sent. */
+export interface ValueReply extends NamedValue {
   readonly etag: string
 }
 
@@ -33,6 +46,8 @@ const offers = [
   tensorTypes.protobuf,
 ] as const
 
+const offersOfSeveral = [tensorTypes.json, tensorTypes.safetensors, npzType] as const
+
 /** Sends one value: JSON unless `accept` prefers another form. Answers `If-None-Match`. */
 export async function sendValue(
   request: FastifyRequest,
@@ -42,43 +57,31 @@ export async function sendValue(
 ): Promise<FastifyReply> {
   const type = chooseType(request.headers.accept, offers)
   reply.header('etag', etag).header('vary', 'accept')
-  if (request.headers['if-none-match'] === etag) return reply.code(status.notModified).send()
+  if (hasAlready(request.headers['if-none-match'], etag)) {
+    return reply.code(status.notModified).send()
+  }
   if (type === tensorTypes.json) {
     const encoding = (request.query as { encoding?: string }).encoding
     const text = await jsonOfValue(service, value, encoding)
-    reply.header('content-type', 'application/json; charset=utf-8')
-    return reply.send(`{${textOfMembers(members)}${text}}`)
+    return sendJson(reply, `{${textOfMembers(members)}${text}}`)
   }
   reply.header('x-tensor-dtype', value.dtype)
-  reply.header('x-tensor-shape', JSON.stringify(value.shape))
-  const stream = streamOfReadable(name, value)
+  reply.header('x-tensor-shape', `[${value.shape.join(',')}]`)
   switch (type) {
     case tensorTypes.raw:
       if (value.dtype === 'string') throw noRawStrings(name)
       return sendBytes(reply, {
         contentType: type,
         byteLength: value.byteLength,
+        etag,
         isOwned: true,
         chunks: (range) => value.read(range),
+        whole: () => value.bytes(),
       })
-    case tensorTypes.npy: {
-      const file = writeNpy(stream)
-      return sendBytes(reply, {
-        contentType: type,
-        byteLength: file.byteLength,
-        isOwned: true,
-        chunks: (range) => cut(file.chunks(), range),
-      })
-    }
-    case tensorTypes.safetensors: {
-      const file = writeSafetensors([stream])
-      return sendBytes(reply, {
-        contentType: type,
-        byteLength: file.byteLength,
-        isOwned: true,
-        chunks: (range) => cut(file.chunks(), range),
-      })
-    }
+    case tensorTypes.npy:
+      return sendFile(reply, type, writeNpy(streamOfReadable(name, value)), value, etag)
+    case tensorTypes.safetensors:
+      return sendFile(reply, type, writeSafetensors([streamOfReadable(name, value)]), value, etag)
     case tensorTypes.protobuf: {
       checkHeld(value, service.limits.feedBytes, 'A TensorProto')
       const proto = encodeTensorProto(protoOfTensor(await tensorOfReadable(value)))
@@ -90,6 +93,63 @@ export async function sendValue(
   }
 }
 
+/** Sends several values: JSON unless `accept` prefers a file. */
+export async function sendValues(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  service: Service,
+  values: readonly NamedValue[],
+): Promise<FastifyReply> {
+  const type = chooseType(request.headers.accept, offersOfSeveral)
+  reply.header('vary', 'accept')
+  switch (type) {
+    case tensorTypes.json: {
+      const { encoding } = request.query as { encoding?: string }
+      checkTogether(service, values)
+      const texts = values.map(async ({ name, value, members }) => {
+        const text = await jsonOfValue(service, value, encoding)
+        return `${JSON.stringify(name)}:{${textOfMembers(members)}${text}}`
+      })
+      return sendJson(reply, `{"values":{${(await Promise.all(texts)).join(',')}}}`)
+    }
+    case tensorTypes.safetensors:
+      return sendFile(reply, type, writeSafetensors(streamsOf(values)))
+    case npzType:
+      return sendFile(reply, type, writeNpz(streamsOf(values), zipTools))
+    default:
+      throw new Error(`unknown media type ${type satisfies never}`)
+  }
+}
+
+function streamsOf(values: readonly NamedValue[]) {
+  return values.map(({ name, value }) => streamOfReadable(name, value))
+}
+
+/** Sends a file; where it is a head before one value, a range is read from the value itself. */
+function sendFile(
+  reply: FastifyReply,
+  contentType: string,
+  file: OutputBytes,
+  value?: ReadableValue,
+  etag?: string,
+): Promise<FastifyReply> {
+  const headLength = value === undefined ? undefined : file.byteLength - value.byteLength
+  return sendBytes(reply, {
+    contentType,
+    byteLength: file.byteLength,
+    etag,
+    isOwned: true,
+    chunks: (range?: ByteRange) => {
+      if (value === undefined || headLength === undefined || range === undefined) {
+        return cut(file.chunks(), range)
+      }
+      const { offset, length } = range
+      if (offset < headLength) return cut(file.chunks(), range)
+      return value.read({ offset: offset - headLength, length })
+    },
+  })
+}
+
 /** `"dtype":..,"shape":..,"value":..` of a value, without the braces. */
 export async function jsonOfValue(
   service: Service,
@@ -97,29 +157,37 @@ export async function jsonOfValue(
   encoding: string | undefined,
 ): Promise<string> {
   const { dtype, shape } = value
-  const count = elementCountOf(shape)
   const head = `"dtype":"${dtype}","shape":[${shape.join(',')}]`
   const inBase64 = encoding === 'b64' && dtype !== 'string'
-  if (count > service.limits.jsonElements) {
-    throw new Refusal(
-      'RESOURCE_EXHAUSTED',
-      'json/too-large',
-      `The value has ${count} elements; JSON carries at most ${service.limits.jsonElements}.`,
-      {
-        fix: `Ask for it with accept: ${tensorTypes.npy}, ${tensorTypes.safetensors} or ${tensorTypes.raw}.`,
-      },
-    )
-  }
+  checkElements(service, elementCountOf(shape), 'The value has')
   const tensor = await tensorOfReadable(value)
   if (inBase64 && tensor.dtype !== 'string') return `${head},"b64":"${base64OfBytes(tensor.bytes)}"`
   return `${head},"value":${await valueText(tensor)}`
 }
 
 /** Members as JSON text with a comma after each. */
-export function textOfMembers(members: ValueReply['members']): string {
-  return Object.entries(members)
-    .map(([key, member]) => `${JSON.stringify(key)}:${JSON.stringify(member)},`)
-    .join('')
+export function textOfMembers(members: NamedValue['members']): string {
+  let text = ''
+  for (const key in members) text += `${JSON.stringify(key)}:${JSON.stringify(members[key])},`
+  return text
+}
+
+// Each may be small enough, and all of them too many for one text.
+function checkTogether(service: Service, values: readonly NamedValue[]): void {
+  const count = values.reduce((sum, { value }) => sum + elementCountOf(value.shape), 0)
+  checkElements(service, count, 'The values have together')
+}
+
+function checkElements({ limits }: Service, count: number, subject: string): void {
+  if (count <= limits.jsonElements) return
+  throw new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'json/too-large',
+    `${subject} ${count} elements; JSON carries at most ${limits.jsonElements}.`,
+    {
+      fix: `Ask for a part with ?slice=, or with accept: ${tensorTypes.npy}, ${tensorTypes.safetensors} or ${tensorTypes.raw}.`,
+    },
+  )
 }
 
 function noRawStrings(name: string): Refusal {

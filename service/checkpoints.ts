@@ -10,10 +10,10 @@ import type {
 } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { initialized } from './find-variable.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
 import { unknownVariable } from './variable-create.ts'
-import { initialized } from './variable-reads.ts'
 import { everyVariable } from './variables.ts'
 
 /** What to save. Nothing given: every initialized variable of the container. */

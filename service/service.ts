@@ -87,7 +87,7 @@ export function createService(parts: ServiceParts): Service {
     limits,
     spool,
     variables: createVariables(context),
-    reads: createVariableReads(context),
+    reads: createVariableReads(context, events),
     writes: createVariableWrites(context),
     stored: createStoredValues(context),
     checkpoints,

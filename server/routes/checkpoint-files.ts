@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { Checkpoint, FileBody } from '../../openapi/index.ts'
+import { Checkpoint, encodingQuery, FileBody, sliceQuery } from '../../openapi/index.ts'
 import type { DownloadFormat, Service, UploadForm } from '../../service/index.ts'
 import { checkpointTypes, essenceOf, npzType, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
@@ -147,13 +147,14 @@ function tensorRoute(app: App, service: Service): void {
     {
       schema: {
         tags,
-        summary: 'One tensor of a checkpoint, in the media type that accept prefers',
+        summary:
+          'One tensor of a checkpoint, or a part of it, in the media type that accept prefers',
         operationId: 'readCheckpointTensor',
-        params: Type.Object({ id: Type.String(), name: Type.String() }),
-        querystring: Type.Object({
-          ...containerQuery,
-          encoding: Type.Optional(Type.Literal('b64')),
+        params: Type.Object({
+          id: Type.String({ description: 'An id, a label, or latest.' }),
+          name: Type.String({ description: 'The stored name; may hold slashes.' }),
         }),
+        querystring: Type.Object({ ...containerQuery, ...sliceQuery, ...encodingQuery }),
         response: {
           [status.ok]: bytesReply('The tensor', tensorTypes.json, ...binaryTypes),
           [status.partialContent]: bytesReply('A range of the bytes', ...binaryTypes),
@@ -164,15 +165,11 @@ function tensorRoute(app: App, service: Service): void {
     },
     async (request, reply) => {
       const { params, query } = request
-      const { id } = await service.checkpoints.get(params.id, query.container)
-      const { name, value } = await service.checkpoints.entry(id, params.name)
-      const members = { name, checkpoint: id }
-      return sendValue(request, reply, service, {
-        name,
-        value: service.stored.of(value),
-        members,
-        etag: `"${value.digest}"`,
-      })
+      const { id, name: wanted } = params
+      const found = await service.reads.tensor(id, query.container, wanted, query.slice)
+      const { name, checkpoint = id, value } = found
+      const members = { name, checkpoint }
+      return sendValue(request, reply, service, { name, value, members, etag: `"${value.digest}"` })
     },
   )
 }

@@ -1,21 +1,26 @@
 // The values of variables on their way out, in every media type.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { writeSafetensors } from '../../formats/index.ts'
-import { VariableValue } from '../../openapi/index.ts'
-import { type Service, streamOfReadable } from '../../service/index.ts'
+import {
+  checkpointQuery,
+  encodingQuery,
+  ReadValue,
+  sliceQuery,
+  waitQuery,
+} from '../../openapi/index.ts'
+import type { ReadWishes, Service, VariableValue } from '../../service/index.ts'
 import { Refusal } from '../../tensor/index.ts'
-import { tensorTypes } from '../bodies.ts'
+import { npzType, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
-import { chooseType } from '../negotiate.ts'
-import { asIs, cut, sendBytes, sendJson } from '../streams.ts'
-import { jsonOfValue, sendValue, textOfMembers } from '../tensor-replies.ts'
+import { asIs } from '../streams.ts'
+import { type NamedValue, sendValue, sendValues } from '../tensor-replies.ts'
 import { tensorBodyTypes } from '../tensor-requests.ts'
 import {
   badRange,
   bytesReply,
   containerQuery,
+  type Documented,
   etagOf,
   nameParams,
   notAcceptable,
@@ -26,11 +31,23 @@ import {
 
 const tags = ['variables']
 const binaryTypes = tensorBodyTypes.filter((type) => type !== tensorTypes.json)
+const fileTypes = [tensorTypes.safetensors, npzType]
 
 type App = ReturnType<typeof typedApp>
 function typedApp(instance: FastifyInstance) {
   return instance.withTypeProvider<TypeBoxTypeProvider>()
 }
+
+const readRefusals: readonly Documented[] = [
+  'INVALID_ARGUMENT',
+  notAcceptable,
+  unfit,
+  'NOT_FOUND',
+  'FAILED_PRECONDITION',
+  'DEADLINE_EXCEEDED',
+  badRange,
+  tooLarge,
+]
 
 /** Adds the routes. */
 export function variableReadRoutes(instance: FastifyInstance, service: Service): void {
@@ -41,7 +58,7 @@ export function variableReadRoutes(instance: FastifyInstance, service: Service):
 
 /** A reply that may be JSON or one of the binary forms. */
 function valueReply(description: string) {
-  const json = { 'application/json': { schema: VariableValue } }
+  const json = { 'application/json': { schema: ReadValue } }
   const binary = bytesReply(description, ...binaryTypes) as unknown as { content: object }
   return { description, content: { ...json, ...binary.content } }
 }
@@ -52,40 +69,39 @@ function readRoute(app: App, service: Service): void {
     {
       schema: {
         tags,
-        summary: 'The value of a variable, in the media type that accept prefers',
+        summary: 'The value of a variable, or a part of it, in the media type that accept prefers',
         operationId: 'readValue',
         params: nameParams,
         querystring: Type.Object({
           ...containerQuery,
-          encoding: Type.Optional(
-            Type.Literal('b64', { description: 'JSON with base64 of the raw bytes.' }),
-          ),
+          ...sliceQuery,
+          ...checkpointQuery,
+          ...waitQuery,
+          ...encodingQuery,
         }),
         response: {
           [status.ok]: valueReply('The value'),
           [status.partialContent]: bytesReply('A range of the bytes', ...binaryTypes),
-          ...refusals(
-            'INVALID_ARGUMENT',
-            notAcceptable,
-            unfit,
-            'NOT_FOUND',
-            'FAILED_PRECONDITION',
-            badRange,
-            tooLarge,
-          ),
+          ...refusals(...readRefusals),
         },
       },
       serializerCompiler: asIs,
     },
     async (request, reply) => {
       const { params, query } = request
-      const { name, container, version, value } = await service.reads.value(
-        query.container ?? '',
-        params.name,
-      )
-      const members = { name, container, version }
-      reply.header('x-variable-version', version)
-      return sendValue(request, reply, service, { name, value, members, etag: etagOf(version) })
+      const { slice, checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
+      const isPlain = slice === undefined && checkpoint === undefined && minVersion === undefined
+      const wishes = isPlain
+        ? undefined
+        : { slice, checkpoint, minVersion, timeoutMs, signal: signalOf(reply, minVersion) }
+      const found = await service.reads.value(query.container ?? '', params.name, wishes)
+      if (found.version !== undefined) reply.header('x-variable-version', found.version)
+      return sendValue(request, reply, service, {
+        name: found.name,
+        value: found.value,
+        members: membersOf(found),
+        etag: found.version === undefined ? `"${found.value.digest}"` : etagOf(found.version),
+      })
     },
   )
 }
@@ -96,59 +112,60 @@ function readManyRoute(app: App, service: Service): void {
     {
       schema: {
         tags,
-        summary: 'Several values from one snapshot',
+        summary: 'Several values from one snapshot, or from one checkpoint',
         operationId: 'readValues',
         querystring: Type.Object({
           ...containerQuery,
           names: Type.String({ description: 'Names, separated by commas.' }),
-          encoding: Type.Optional(Type.Literal('b64')),
+          ...checkpointQuery,
+          ...waitQuery,
+          ...encodingQuery,
         }),
         response: {
           [status.ok]: {
             description: 'The values by name',
             content: {
               'application/json': {
-                schema: Type.Object({ values: Type.Record(Type.String(), VariableValue) }),
+                schema: Type.Object({ values: Type.Record(Type.String(), ReadValue) }),
               },
-              ...(bytesReply('', tensorTypes.safetensors) as unknown as { content: object })
-                .content,
+              ...(bytesReply('', ...fileTypes) as unknown as { content: object }).content,
             },
           },
-          ...refusals(
-            'INVALID_ARGUMENT',
-            notAcceptable,
-            unfit,
-            'NOT_FOUND',
-            'FAILED_PRECONDITION',
-            tooLarge,
-          ),
+          [status.partialContent]: bytesReply('A range of the file', ...fileTypes),
+          ...refusals(...readRefusals),
         },
       },
       serializerCompiler: asIs,
     },
     async (request, reply) => {
       const { query } = request
+      const { checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
       const names = namesOf(query.names, service.limits.namesPerRequest)
-      const type = chooseType(request.headers.accept, [tensorTypes.json, tensorTypes.safetensors])
-      const variables = await service.reads.values(query.container ?? '', names)
-      if (type === tensorTypes.safetensors) {
-        const streams = variables.map(({ name, value }) => streamOfReadable(name, value))
-        const file = writeSafetensors(streams)
-        return sendBytes(reply, {
-          contentType: type,
-          byteLength: file.byteLength,
-          chunks: (range) => cut(file.chunks(), range),
-        })
-      }
-      const parts: string[] = []
-      for (const { name, container, version, value } of variables) {
-        const members = textOfMembers({ name, container, version })
-        const text = await jsonOfValue(service, value, query.encoding)
-        parts.push(`${JSON.stringify(name)}:{${members}${text}}`)
-      }
-      return sendJson(reply, `{"values":{${parts.join(',')}}}`)
+      const signal = signalOf(reply, minVersion)
+      const wishes: ReadWishes = { checkpoint, minVersion, timeoutMs, signal }
+      const found = await service.reads.values(query.container ?? '', names, wishes)
+      return sendValues(
+        request,
+        reply,
+        service,
+        found.map((one) => ({ name: one.name, value: one.value, members: membersOf(one) })),
+      )
     },
   )
+}
+
+/** Aborted when the client goes away; only where something may have to be waited for. */
+function signalOf(reply: FastifyReply, minVersion: number | undefined): AbortSignal | undefined {
+  if (minVersion === undefined) return undefined
+  const controller = new AbortController()
+  reply.raw.once('close', () => controller.abort())
+  return controller.signal
+}
+
+/** What JSON says of a value beside the value. */
+function membersOf({ name, container, version, checkpoint }: VariableValue): NamedValue['members'] {
+  if (version !== undefined) return { name, container, version }
+  return checkpoint === undefined ? { name, container } : { name, container, checkpoint }
 }
 
 function namesOf(text: string, most: number): readonly string[] {
