@@ -18,6 +18,7 @@ import {
   isNumeric,
   Refusal,
   type Shape,
+  type Tensor,
 } from '../tensor/index.ts'
 import { essenceOf, streamOf, tensorTypes, wrongType } from './bodies.ts'
 
@@ -85,17 +86,25 @@ export async function* limited(
 }
 
 function jsonContent(json: JsonValue, declared: Declaration | undefined, maxElements: number) {
+  return contentOfTensor(jsonTensor(json, declared, maxElements))
+}
+
+/** The tensor of a JSON value; what it does not say itself comes from `declared`. */
+export function jsonTensor(
+  json: JsonValue,
+  declared: Declaration | undefined,
+  maxElements: number,
+): Tensor {
   const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
   const own = isObject ? (json as { readonly dtype?: JsonValue; readonly b64?: JsonValue }) : {}
   // The variable's shape is handed on where the JSON cannot say its own; where it can, the service
   // compares the two.
   const needsShape = own.b64 !== undefined || isEmptyList(json)
-  const tensor = tensorOfJson(json, {
+  return tensorOfJson(json, {
     dtype: own.dtype === undefined ? declared?.dtype : undefined,
     shape: needsShape ? declared?.shape : undefined,
     maxElements,
   })
-  return contentOfTensor(tensor)
 }
 
 function isEmptyList(json: JsonValue): boolean {

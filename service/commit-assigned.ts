@@ -4,11 +4,13 @@ import type { Assigned, Engine } from '../engine/index.ts'
 import type { Change, Committed, Idempotency, Staging, VariableRecord } from '../store/index.ts'
 import { fitsShape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { contentOfTensor } from './tensor-content.ts'
+import { contentOfTensor, type TensorContent } from './tensor-content.ts'
 
-/** An assigned value and the variable that it is for. */
-export interface Destination {
-  readonly assigned: Assigned
+/** A new value, which the engine holds or which is at hand, and the variable that it is for. */
+export type Destination = (
+  | { readonly assigned: Assigned; readonly content?: undefined }
+  | { readonly content: TensorContent; readonly assigned?: undefined }
+) & {
   readonly container: string
   readonly name: string
   /** Undefined: the write makes the variable, in collection `variables`. */
@@ -34,11 +36,11 @@ export async function commitAssigned(
     }
     const committed = await context.store.catalogue.commit(changes, idempotency)
     await Promise.all(
-      destinations.map(({ assigned }, index) => {
+      destinations.map(async ({ assigned }, index) => {
+        if (assigned === undefined) return
         const { valueId } = committed.variables[index]
-        return valueId === undefined
-          ? context.engine.release(assigned.handle)
-          : context.engine.adopt(assigned.handle, valueId)
+        if (valueId === undefined) await context.engine.release(assigned.handle)
+        else await context.engine.adopt(assigned.handle, valueId)
       }),
     )
     context.engineUse.count++
@@ -54,12 +56,14 @@ export async function commitAssigned(
 async function changeOf(
   engine: Engine,
   staging: Staging,
-  { assigned, container, name, record, version }: Destination,
+  { assigned, content, container, name, record, version }: Destination,
 ): Promise<Change> {
-  const value = await staging.add(contentOfTensor(await engine.read(assigned.handle)))
+  const given = content ?? contentOfTensor(await engine.read(assigned.handle))
+  const value = await staging.add(given)
+  const { dtype, shape } = given
   if (record !== undefined) {
     // Only an assignment with validate_shape false gives a shape that does not fit.
-    const redeclareShape = !fitsShape(assigned.shape, record.shape)
+    const redeclareShape = !fitsShape(shape, record.shape)
     const expect = version === undefined ? {} : { expect: { version } }
     return { kind: 'write_value', container, name, value, redeclareShape, ...expect }
   }
@@ -67,8 +71,8 @@ async function changeOf(
     kind: 'create_variable',
     container,
     name,
-    dtype: assigned.dtype,
-    shape: assigned.shape,
+    dtype,
+    shape,
     trainable: false,
     collections: ['variables'],
     device: '',
@@ -78,5 +82,6 @@ async function changeOf(
 }
 
 async function releaseAll(engine: Engine, destinations: readonly Destination[]): Promise<void> {
-  await Promise.allSettled(destinations.map(({ assigned }) => engine.release(assigned.handle)))
+  const held = destinations.flatMap(({ assigned }) => assigned ?? [])
+  await Promise.allSettled(held.map(({ handle }) => engine.release(handle)))
 }

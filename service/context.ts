@@ -3,6 +3,7 @@ import type { Engine } from '../engine/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Limits } from './limits.ts'
 import type { Spool } from './spool.ts'
+import type { UpdateGraphs } from './update-graphs.ts'
 import type { WriteOrder } from './write-order.ts'
 
 /** Handed to every part of the service; nothing in it is replaced while the service lives. */
@@ -22,6 +23,6 @@ export interface Context {
   readonly engineLosses: { count: number }
   /** Numbers for the ids of graphs that are run once. */
   readonly graphNumbers: { next: number }
-  /** Ids of the one-op graphs that the engine has. */
-  readonly loadedUpdates: Set<string>
+  /** The one-op graphs that the engine has. */
+  readonly updateGraphs: UpdateGraphs
 }

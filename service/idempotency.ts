@@ -7,15 +7,17 @@ import type { Context } from './context.ts'
 
 const longestKey = 255
 
+/** What a request asks, in full; a function where saying it takes work that only a key needs. */
+export type Described = readonly unknown[] | (() => readonly unknown[])
+
 /**
- * Does `work` once for a key. `described` says in full what the request asks; the same key with
- * another description is refused (INVALID_ARGUMENT `idempotency/mismatch`), and a key whose first
+ * Does `work` once for a key. The same key with another description is refused (INVALID_ARGUMENT `idempotency/mismatch`), and a key whose first
  * request is under way with ABORTED `idempotency/in-flight`. Without a key, `work` is just done.
  */
 export async function once(
   context: Context,
   key: string | undefined,
-  described: readonly unknown[],
+  described: Described,
   work: (idempotency: Idempotency | undefined) => Promise<Committed>,
 ): Promise<Committed> {
   if (key === undefined) return work(undefined)
@@ -36,7 +38,8 @@ export async function once(
   }
   context.keysInFlight.add(key)
   try {
-    const digest = createHash('sha256').update(JSON.stringify(described)).digest('hex')
+    const asked = typeof described === 'function' ? described() : described
+    const digest = createHash('sha256').update(JSON.stringify(asked)).digest('hex')
     const earlier = await context.store.catalogue.idempotent(key)
     if (earlier === undefined) {
       return await work({ key, digest, keepMs: context.limits.idempotencyKeepMs })

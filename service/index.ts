@@ -11,10 +11,11 @@ export type {
 } from '../store/index.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
+export { archiveTools } from './format-tools.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
 export type { Limits } from './limits.ts'
 export type { ModelStatus } from './models.ts'
-export type { UpdateOp } from './one-op.ts'
+export type { UpdateArguments } from './one-op.ts'
 export { zipTools } from './format-tools.ts'
 export { openService } from './open.ts'
 export type { OperationRecord } from './operations.ts'
@@ -31,6 +32,13 @@ export type { RunOutcome } from './runs.ts'
 export type { Service } from './service.ts'
 export type { GivenInitializer } from './stored-initializer.ts'
 export { contentOfTensor } from './tensor-content.ts'
-export type { Declaration, TensorInput } from './tensor-input.ts'
+export { type Declaration, type TensorInput, tensorOfContent } from './tensor-input.ts'
+export {
+  isUpdateVerb,
+  type UpdateVerbName,
+  updateVerb,
+  updateVerbs,
+} from './update-verbs.ts'
+export type { UpdateInput, ValueUpdated } from './variable-update.ts'
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

@@ -17,6 +17,7 @@ import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './re
 import { createRuns } from './runs.ts'
 import type { Spool } from './spool.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
+import { createUpdateGraphs } from './update-graphs.ts'
 import { createVariableReads, type VariableReads } from './variable-reads.ts'
 import { createVariableWrites, type VariableWrites } from './variable-writes.ts'
 import { createVariables, everyVariable, type Variables } from './variables.ts'
@@ -73,7 +74,7 @@ export function createService(parts: ServiceParts): Service {
     engineUse: { count: 0 },
     engineLosses,
     graphNumbers: { next: 0 },
-    loadedUpdates: new Set(),
+    updateGraphs: createUpdateGraphs(engine),
   }
   const checkpoints = createCheckpoints(context)
   const devices = createDevices(context)

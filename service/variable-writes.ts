@@ -1,32 +1,33 @@
-// The values of variables on their way in: replacing them, and the one-op updates, which run on the
-// engine like any other graph.
+// The values of variables on their way in: replacing them here; what one op makes of them is
+// variable-update.ts's.
 import type { Change, ValueRecord, VariableRecord } from '../store/index.ts'
-import { Refusal } from '../tensor/index.ts'
+import { fitsShape, Refusal, type Shape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
-import { applyUpdate, type UpdateOp } from './one-op.ts'
-import { checkAssignable, type TensorInput } from './tensor-input.ts'
+import { checkAssignable, type Declaration, type TensorInput } from './tensor-input.ts'
 import { findVariable } from './variable-reads.ts'
+import { type UpdateRequest, updateVariable, type ValueUpdated } from './variable-update.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
+
+/** How a value is assigned. */
+export interface AssignOptions extends WriteOptions {
+  /** False: the variable takes the value's shape, whatever its own was. */
+  readonly validateShape?: boolean | undefined
+}
 
 export interface VariableWrites {
   /** The value that a write left, for a reply that shows it. */
   written(written: ValueWritten): Promise<ValueRecord>
+  /** Replaces the value. `shape` is the new shape where the variable was declared anew. */
   assign(
     container: string,
     name: string,
     input: TensorInput,
-    options: WriteOptions,
-  ): Promise<ValueWritten>
-  /** `assign_add` or `assign_sub`. */
-  update(
-    op: UpdateOp,
-    container: string,
-    name: string,
-    input: TensorInput,
-    options: WriteOptions,
-  ): Promise<ValueWritten>
+    options: AssignOptions,
+  ): Promise<ValueWritten & { readonly shape?: Shape }>
+  /** Runs the one op of a verb on the value. */
+  update(request: UpdateRequest): Promise<ValueUpdated>
 }
 
 /** Writes to a store's variables. */
@@ -42,57 +43,60 @@ export function createVariableWrites(context: Context): VariableWrites {
         { names: { variable: name, container, version } },
       )
     },
-    async assign(container, name, input, options) {
-      const declared = await findVariable(context, container, name)
-      if (options.idempotencyKey === undefined) checkVersion(declared, options.ifVersion)
-      const content = await input(declared)
-      checkAssignable(name, declared, content)
-      const staging = context.store.values.stage()
-      try {
-        // The body is taken in before the turn: a slow client must not hold up other writers.
-        const staged = await staging.add(content)
-        return await context.writes.turn(
-          [variableKey(container, name)],
-          'overlapping',
-          async () => {
-            const record = await findVariable(context, container, name)
-            checkAssignable(name, record, staged)
-            const described = ['assign', container, name, staged.dtype, staged.shape, staged.digest]
-            return write(context, record, described, options, async () => staged)
-          },
-        )
-      } finally {
-        await staging.discard()
-      }
-    },
-    async update(op, container, name, input, options) {
-      const declared = await findVariable(context, container, name)
-      const content = await input(declared)
-      checkAssignable(name, declared, content)
-      return applyUpdate(context, op, { container, name, content, options })
-    },
+    assign: (container, name, input, options) => assign(context, container, name, input, options),
+    update: (request) => updateVariable(context, request),
   }
 }
 
-/** Commits one new value and says what came of it. */
-async function write(
+async function assign(
   context: Context,
-  record: VariableRecord,
-  described: readonly unknown[],
-  options: WriteOptions,
-  value: () => Promise<Extract<Change, { kind: 'write_value' }>['value']>,
-): Promise<ValueWritten> {
-  const { container, name } = record
-  const committed = await once(context, options.idempotencyKey, described, async (idempotency) => {
-    checkVersion(record, options.ifVersion)
-    const expect = versionExpectation(record, options)
-    const change: Change = { kind: 'write_value', container, name, value: await value(), ...expect }
-    return context.store.catalogue.commit([change], idempotency)
-  })
-  return valueWritten(committed)
+  container: string,
+  name: string,
+  input: TensorInput,
+  options: AssignOptions,
+): Promise<ValueWritten & { readonly shape?: Shape }> {
+  const { validateShape = true, idempotencyKey, ifVersion } = options
+  const declared = await findVariable(context, container, name)
+  if (idempotencyKey === undefined) checkVersion(declared, ifVersion)
+  const content = await input(declared)
+  checkAssignable(name, takenBy(declared, validateShape), content)
+  options.checkResult?.(content)
+  const staging = context.store.values.stage()
+  try {
+    // The body is taken in before the turn: a slow client must not hold up other writers.
+    const value = await staging.add(content)
+    const { dtype, shape, digest } = value
+    const described = ['assign', container, name, dtype, shape, digest, validateShape]
+    const committed = await once(context, idempotencyKey, described, (idempotency) =>
+      context.writes.turn([variableKey(container, name)], 'overlapping', async () => {
+        const record = await findVariable(context, container, name)
+        checkAssignable(name, takenBy(record, validateShape), value)
+        checkVersion(record, ifVersion)
+        const change: Change = {
+          kind: 'write_value',
+          container,
+          name,
+          value,
+          ...(fitsShape(shape, record.shape) ? {} : { redeclareShape: true }),
+          ...versionExpectation(record, options),
+        }
+        return context.store.catalogue.commit([change], idempotency)
+      }),
+    )
+    const written = valueWritten(committed)
+    return validateShape ? written : { ...written, shape }
+  } finally {
+    await staging.discard()
+  }
 }
 
-function versionExpectation(record: VariableRecord, options: WriteOptions) {
-  const conditional = options.ifVersion !== undefined && options.ifVersion !== '*'
-  return conditional ? { expect: { version: record.version } } : {}
+/** What the variable takes. A part of a partitioned variable keeps its shape, or there would be a hole. */
+function takenBy(record: VariableRecord, validateShape: boolean): Declaration {
+  const { dtype, shape, slice } = record
+  return validateShape || slice !== undefined ? { dtype, shape } : { dtype, shape: undefined }
+}
+
+function versionExpectation(record: VariableRecord, { ifVersion }: WriteOptions) {
+  const isConditional = ifVersion !== undefined && ifVersion !== '*'
+  return isConditional ? { expect: { version: record.version } } : {}
 }

@@ -1,7 +1,7 @@
 // What writes have in common: the conditions that they may carry, and what they say was done.
 import assert from 'node:assert/strict'
 import type { Committed, ValueId, VariableRecord } from '../store/index.ts'
-import { Refusal } from '../tensor/index.ts'
+import { Refusal, type TensorType } from '../tensor/index.ts'
 
 /** What a write did to a variable. */
 export interface Written {
@@ -15,6 +15,8 @@ export interface WriteOptions {
   /** The version that the variable must have (`If-Match`); `*`: any, but it must exist. */
   readonly ifVersion?: readonly number[] | '*' | undefined
   readonly idempotencyKey?: string | undefined
+  /** Looks at the form of the value before it is written, and may refuse it. */
+  readonly checkResult?: ((value: TensorType) => void) | undefined
 }
 
 /** What a write did, and the value that it left. */
@@ -31,7 +33,10 @@ export function valueWritten(committed: Committed): ValueWritten {
 }
 
 /** Refuses (FAILED_PRECONDITION `variable/version-mismatch`) where `If-Match` does not hold. */
-export function checkVersion(record: VariableRecord, wanted: WriteOptions['ifVersion']): void {
+export function checkVersion(
+  record: Pick<VariableRecord, 'name' | 'version'>,
+  wanted: WriteOptions['ifVersion'],
+): void {
   if (wanted === undefined || wanted === '*' || wanted.includes(record.version)) return
   throw new Refusal(
     'FAILED_PRECONDITION',

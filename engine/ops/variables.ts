@@ -266,15 +266,23 @@ const resourceCountUpTo = defineOp({
 
 function countUp(at: Lowering, input: string): readonly Value[] {
   const variable = variableIn(at, input)
-  const limit = at.attributes.int('limit')
+  const limit = at.attributes.bigint('limit')
+  const dtype = scalarType(variable.dtype)
+  if (dtype === 'int32' && BigInt.asIntN(32, limit) !== limit) {
+    throw invalid('op/attribute', `Attr limit has value ${limit} out of range for an int32`)
+  }
+  const current = at.read(variable)
+  if (current.shape.length > 0) {
+    throw invalid('shape/mismatch', `input is not a scalar: ${formatShape(current.shape)}`)
+  }
   const before = at.compute({
-    shape: at.read(variable).shape,
-    dtype: scalarType(variable.dtype),
-    inputs: [at.read(variable)],
+    shape: [],
+    dtype,
+    inputs: [current],
     body: ({ axes, read }) => read(0, axes),
     checks: ({ b, axes, read }) => [
       {
-        ok: b.less(read(0, axes), limit),
+        ok: b.less(read(0, axes), b.constant(dtype, dtype === 'int64' ? limit : Number(limit))),
         message: () => ({
           code: 'OUT_OF_RANGE',
           reason: 'variable/limit',
@@ -285,7 +293,7 @@ function countUp(at: Lowering, input: string): readonly Value[] {
   })
   at.assign(
     variable,
-    elementwise(at, [before], scalarType(variable.dtype), (b, [x]) => b.add(x, 1)),
+    elementwise(at, [before], dtype, (b, [x]) => b.add(x, 1)),
   )
   return [before]
 }

@@ -95,20 +95,23 @@ export function etagOf(version: number): string {
   return `"${version}"`
 }
 
+const entityTag = String.raw`(?:W\/)?"[^"]*"`
+const entityTags = new RegExp(String.raw`^[\s,]*${entityTag}(?:\s*,[\s,]*${entityTag})*[\s,]*$`)
+
 // Weak etags never match a condition (RFC 9110, section 13.1.1); they are read and fit no version.
 function versionsOf(header: string | undefined): readonly number[] | '*' | undefined {
   if (header === undefined) return undefined
   if (header.trim() === '*') return '*'
-  return header.split(',').flatMap((tag) => {
-    const text = tag.trim()
-    if (!/^(W\/)?"[^"]*"$/.test(text)) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'http/invalid-if-match',
-        `If-Match is * or a list of etags such as "3"; ${header} was given.`,
-      )
-    }
-    const found = /^"(\d{1,15})"$/.exec(text)
+  if (!entityTags.test(header)) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'http/invalid-if-match',
+      `If-Match is * or a list of etags such as "3"; ${header} was given.`,
+    )
+  }
+  const tags = header.match(new RegExp(entityTag, 'g')) ?? []
+  return tags.flatMap((tag) => {
+    const found = /^"(0|[1-9]\d{0,14})"$/.exec(tag)
     return found === null ? [] : [Number(found[1])]
   })
 }
