@@ -10,6 +10,7 @@ import { checkpointRows } from './rows/checkpoint.ts'
 import { httpRows } from './rows/http.ts'
 import { largeRows } from './rows/large.ts'
 import { predictRows } from './rows/predict.ts'
+import { scaleRows } from './rows/scale.ts'
 import { startService } from './service-process.ts'
 
 const help = `Measures Holdfast against rivals and physical limits; ratios within one run are what counts.
@@ -18,7 +19,7 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, large, checkpoint or predict (may be repeated)
+  --group NAME    http, large, checkpoint, scale or predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -58,12 +59,16 @@ async function main(): Promise<void> {
       if (grouped('large')) {
         const { rows, growth, close } = await largeRows(service)
         await run(rows).finally(close)
-        notes.push(growth())
+        notes.push(await growth())
       }
       if (grouped('checkpoint')) await run(await checkpointRows(service))
     } finally {
       await service.stop()
     }
+  }
+  if (grouped('scale')) {
+    const { rows, close } = await scaleRows()
+    await run(rows).finally(close)
   }
   if (grouped('predict')) {
     const { rows, close } = await predictRows()
