@@ -69,12 +69,13 @@ export function checkTiling(
 }
 
 /**
- * The bytes of the whole tensor, row-major, in blocks: a block is a range of one axis at fixed
- * places of the axes before it, so that each slice contributes one contiguous range to it.
+ * The bytes of the whole tensor, row-major, or those of the range, in blocks: a block is a range of one
+ * axis at fixed places of the axes before it, so that each slice contributes one contiguous range to it.
  */
 export async function* joinSlices(
   { shape, dtype }: Pick<TensorType, 'shape' | 'dtype'>,
   slices: readonly TensorSlice[],
+  range?: { readonly offset: number; readonly length: number },
 ): AsyncGenerator<Uint8Array> {
   if (shape.some((size) => size === 0)) return
   const itemLength = byteLengthOf(dtype)
@@ -82,16 +83,28 @@ export async function* joinSlices(
   const found = strides.findIndex((stride) => stride <= blockLength)
   const axis = found === -1 ? 0 : found
   const rowLength = strides[axis] ?? itemLength
+  const rowCount = shape[axis] ?? 1
   const rowsPerBlock = Math.max(1, Math.floor(blockLength / rowLength))
+  const start = range?.offset ?? 0
+  const end = range === undefined ? Number.POSITIVE_INFINITY : start + range.length
+  // Where the rows begin that `outer` holds, in bytes of the whole.
+  let base = 0
   for (const outer of indexTuples(shape.slice(0, axis))) {
-    for (let row = 0; row < (shape[axis] ?? 1); row += rowsPerBlock) {
-      const rows = Math.min(rowsPerBlock, (shape[axis] ?? 1) - row)
+    const first = Math.max(0, Math.floor((start - base) / rowLength))
+    const last = Math.min(rowCount, Math.ceil((end - base) / rowLength))
+    for (let row = first; row < last; row += rowsPerBlock) {
+      const rows = Math.min(rowsPerBlock, last - row)
       const block = new Uint8Array(rows * rowLength)
       for (const slice of slices) {
         await copySlice(block, slice, { outer, axis, row, rows, shape, itemLength })
       }
-      yield block
+      const place = base + row * rowLength
+      const from = Math.max(0, start - place)
+      const to = Math.min(block.byteLength, end - place)
+      yield from === 0 && to === block.byteLength ? block : block.subarray(from, to)
     }
+    base += rowCount * rowLength
+    if (base >= end) return
   }
 }
 

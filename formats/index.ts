@@ -4,6 +4,7 @@
 export type { ArchiveLimits } from './archive.ts'
 export * from './archive-reader.ts'
 export * from './bundle-reader.ts'
+export { checkTiling, joinSlices, type TensorSlice } from './bundle-slice.ts'
 export * from './bundle-writer.ts'
 export { byteSourceOf, collect } from './byte-source.ts'
 export { findCheckpoint } from './checkpoint-finder.ts'

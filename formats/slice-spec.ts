@@ -77,13 +77,17 @@ export function sliceTensor(tensor: TensorStream, text: string): TensorStream {
   }
 }
 
-interface Run {
+/** A stretch of a tensor's bytes. */
+export interface Run {
   readonly start: number
   readonly end: number
 }
 
-/** The part's bytes within the whole, as runs in rising order. */
-function* byteRuns({ fullShape, starts, shape }: SliceSpec, itemLength: number): Generator<Run> {
+/** The part's bytes within the whole, as runs in rising order; an item length of 1 counts elements. */
+export function* byteRuns(
+  { fullShape, starts, shape }: SliceSpec,
+  itemLength: number,
+): Generator<Run> {
   if (elementCountOf(shape) === 0) return
   const strides = stridesOf(fullShape).map((stride) => stride * itemLength)
   let axis = shape.length

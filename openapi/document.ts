@@ -15,6 +15,7 @@ export const documentHead = {
   },
   tags: [
     { name: 'variables', description: 'Named, versioned tensors' },
+    { name: 'scopes', description: 'Defaults of variables, inherited downwards' },
     { name: 'checkpoints', description: 'Saved sets of values' },
     { name: 'graphs', description: 'GraphDefs and runs' },
     { name: 'models', description: 'Served models, compatible with TensorFlow Serving' },

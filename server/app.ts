@@ -24,6 +24,7 @@ import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelRoutes } from './routes/models.ts'
 import { rootRoute } from './routes/root.ts'
+import { scopeRoutes } from './routes/scopes.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { servingRoutes } from './routes/serving.ts'
 import { variableReadRoutes } from './routes/variable-reads.ts'
@@ -101,6 +102,7 @@ export async function buildApp({
       encodings: ['gzip', 'br'],
     })
     variableRoutes(routes, service)
+    scopeRoutes(routes, service)
     checkpointRoutes(routes, service)
     serviceRoutes(routes, service)
     modelRoutes(routes, service)

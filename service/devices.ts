@@ -12,6 +12,8 @@ export interface Residence {
   readonly actualDevice: string
   /** Devices that hold its present value. */
   readonly residentOn: readonly string[]
+  /** Says where that is not what was requested: soft placement. */
+  readonly note: string | undefined
 }
 
 export interface Devices {
@@ -78,8 +80,10 @@ export function createDevices(context: Context): Devices {
       const names = devices.map((device) => device.facts.name)
       const key = variable.value?.valueId
       const holders = devices.filter((device) => device.resident.some(({ value }) => value === key))
+      const actualDevice = matchDevice(variable.device, names) ?? names[0] ?? ''
       const residence = {
-        actualDevice: matchDevice(variable.device, names) ?? names[0] ?? '',
+        actualDevice,
+        note: placementNote(variable.device, actualDevice),
         residentOn: key === undefined ? [] : holders.map((device) => device.facts.name),
       }
       residences.set(variable, { devices, residence })
@@ -102,6 +106,17 @@ export function createDevices(context: Context): Devices {
       context.engineUse.count++
     },
   }
+}
+
+/** A sentence where a variable's graphs run elsewhere than its device string says. */
+function placementNote(requested: string, actual: string): string | undefined {
+  const wanted = parseDevice(requested)
+  if (wanted.type !== undefined && matchDevice(requested, [actual]) === undefined) {
+    return `There is no ${requested} here; what uses the variable runs on ${actual} (soft placement).`
+  }
+  const { job = 'localhost', replica = 0, task = 0 } = wanted
+  if (job === 'localhost' && replica === 0 && task === 0) return undefined
+  return `${requested} is kept as requested; this server does the work of every job and task itself, on ${actual}.`
 }
 
 /**

@@ -6,6 +6,7 @@ export type {
   CheckpointRecord,
   Json,
   PageRequest,
+  PartitionedRecord,
   ValueRecord,
   VariableRecord,
 } from '../store/index.ts'
@@ -19,6 +20,7 @@ export type { UpdateArguments } from './one-op.ts'
 export { zipTools } from './format-tools.ts'
 export { openService } from './open.ts'
 export type { OperationRecord } from './operations.ts'
+export { isPartitioned, type NamedVariable, partitionedView } from './partitioned.ts'
 export type { ModelRef, ServingMethod } from './predict.ts'
 export {
   type ByteRange,
@@ -29,6 +31,7 @@ export {
 } from './readable.ts'
 export type { RestoreReport } from './restore.ts'
 export type { RunOutcome } from './runs.ts'
+export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'
 export type { GivenInitializer } from './stored-initializer.ts'
 export { contentOfTensor } from './tensor-content.ts'

@@ -24,6 +24,12 @@ export interface GraphNodes {
   constant(name: string, tensor: Tensor): string
 }
 
+/** Draws are the same bits wherever they are used: the CPU makes them. */
+export const drawingDevice = '/device:CPU:0'
+
+/** GraphDef version of TensorFlow 1.15. */
+export const graphVersion = 134
+
 type Attributes = Readonly<Record<string, Draft<'AttrValue'>>>
 
 /** No nodes yet. */
@@ -54,15 +60,25 @@ export function typeAttribute(dtype: DType): Draft<'AttrValue'> {
   return { type: numberOfDType(dtype) }
 }
 
-/** Adds the nodes of a plan; the last of them is called `name`. */
+/** Nodes that say where in its stream a draw begins, as the stateless ops take it. */
+export interface StreamNodes {
+  readonly key: string
+  readonly counter: string
+}
+
+/**
+ * Adds the nodes of a plan; the last of them is called `name`. Its numbers are drawn from the beginning of
+ * the stream of its seeds, or from the place in it that `stream` says.
+ */
 export function addPlan(
   graph: GraphNodes,
   name: string,
   plan: ComputedPlan,
   dtype: NumericDType,
   shape: Shape,
+  stream?: StreamNodes,
 ): string {
-  const part: Part = { graph, name, dtype, type: typeAttribute(dtype) }
+  const part: Part = { graph, name, dtype, type: typeAttribute(dtype), stream }
   switch (plan.fill) {
     case 'uniform':
       return kindOf(dtype) === 'float'
@@ -75,7 +91,7 @@ export function addPlan(
     case 'orthogonal':
       return addOrthogonal(part, plan.gain, plan.seeds, shape)
     case 'identity':
-      return addIdentity(part, plan.gain, shape)
+      return addIdentity(part, plan, shape)
     default:
       throw new Error(`unknown plan ${JSON.stringify(plan satisfies never)}`)
   }
@@ -86,6 +102,7 @@ interface Part {
   readonly name: string
   readonly dtype: NumericDType
   readonly type: Draft<'AttrValue'>
+  readonly stream: StreamNodes | undefined
 }
 
 function scalar({ graph, name, dtype }: Part, suffix: string, value: number): string {
@@ -94,7 +111,11 @@ function scalar({ graph, name, dtype }: Part, suffix: string, value: number): st
 }
 
 /** Sizes as a tensor: int32 as TensorFlow has them, int64 where one does not fit. */
-function sizes({ graph, name }: Part, suffix: string, shape: Shape): [string, NumericDType] {
+function sizes(
+  { graph, name }: Pick<Part, 'graph' | 'name'>,
+  suffix: string,
+  shape: Shape,
+): [string, NumericDType] {
   const dtype = shape.some((size) => size > 0x7fffffff) ? 'int64' : 'int32'
   const elements = dtype === 'int64' ? shape.map(BigInt) : shape
   return [
@@ -107,14 +128,38 @@ function seedAttributes([seed, seed2]: Seeds): Attributes {
   return { seed: { i: BigInt(seed) }, seed2: { i: BigInt(seed2) } }
 }
 
-function addDraw(part: Part, op: string, seeds: Seeds, shape: Shape): string {
-  const [sizesName, sizesType] = sizes(part, 'shape', shape)
-  return part.graph.add(`${part.name}/${op}`, op, [sizesName], {
-    ...seedAttributes(seeds),
-    dtype: part.type,
-    T: typeAttribute(sizesType),
-  })
+const statelessOps = {
+  RandomUniform: 'StatelessRandomUniformV2',
+  RandomStandardNormal: 'StatelessRandomNormalV2',
+  TruncatedNormal: 'StatelessTruncatedNormalV2',
+  RandomUniformInt: 'StatelessRandomUniformIntV2',
+} as const
+
+type DrawOp = keyof typeof statelessOps
+
+/** The draw itself; `bounds` are those of whole numbers. */
+function addDraw(
+  { graph, name, dtype, type, stream }: Part,
+  op: DrawOp,
+  node: string,
+  seeds: Seeds,
+  shape: Shape,
+  bounds: readonly string[] = [],
+): string {
+  const [sizesName, sizesType] = sizes({ graph, name }, 'shape', shape)
+  if (stream === undefined) {
+    const typeName = op === 'RandomUniformInt' ? 'Tout' : 'dtype'
+    const attributes = { ...seedAttributes(seeds), [typeName]: type, T: typeAttribute(sizesType) }
+    return graph.add(node, op, [sizesName, ...bounds], attributes)
+  }
+  const algorithm = graph.constant(`${name}/alg`, tensorOfElements('int32', [], [philox]))
+  const inputs = [sizesName, stream.key, stream.counter, algorithm, ...bounds]
+  const attributes = { dtype: typeAttribute(dtype), Tshape: typeAttribute(sizesType) }
+  return graph.add(node, statelessOps[op], inputs, attributes)
 }
+
+/** TensorFlow's number of the generator. */
+const philox = 1
 
 function addUniform(
   part: Part,
@@ -126,7 +171,7 @@ function addUniform(
   const { graph, name, type } = part
   const low = scalar(part, 'min', minimum)
   const high = scalar(part, 'max', maximum)
-  const drawn = addDraw(part, 'RandomUniform', seeds, shape)
+  const drawn = addDraw(part, 'RandomUniform', `${name}/RandomUniform`, seeds, shape)
   const width = graph.add(`${name}/sub`, 'Sub', [high, low], { T: type })
   const scaled = graph.add(`${name}/mul`, 'Mul', [drawn, width], { T: type })
   return graph.add(name, 'AddV2', [scaled, low], { T: type })
@@ -139,11 +184,8 @@ function addIntegers(
   seeds: Seeds,
   shape: Shape,
 ): string {
-  const { graph, name, type } = part
-  const [sizesName, sizesType] = sizes(part, 'shape', shape)
-  const inputs = [sizesName, scalar(part, 'min', minimum), scalar(part, 'max', maximum)]
-  const attributes = { ...seedAttributes(seeds), Tout: type, T: typeAttribute(sizesType) }
-  return graph.add(name, 'RandomUniformInt', inputs, attributes)
+  const bounds = [scalar(part, 'min', minimum), scalar(part, 'max', maximum)]
+  return addDraw(part, 'RandomUniformInt', part.name, seeds, shape, bounds)
 }
 
 function addNormal(
@@ -156,7 +198,7 @@ function addNormal(
   const { graph, type } = part
   const meanName = scalar(part, 'mean', mean)
   const deviationName = scalar(part, 'stddev', deviation)
-  const drawn = addDraw(part, op, seeds, shape)
+  const drawn = addDraw(part, op, `${part.name}/${op}`, seeds, shape)
   const scaled = graph.add(`${part.name}/mul`, 'Mul', [drawn, deviationName], { T: type })
   return graph.add(name, 'AddV2', [scaled, meanName], { T: type })
 }
@@ -190,17 +232,46 @@ function addOrthogonal(part: Part, gain: number, seeds: Seeds, shape: Shape): st
   return graph.add(name, 'Mul', [scalar(part, 'gain', gain), reshaped], T)
 }
 
-function addIdentity(part: Part, gain: number, shape: Shape): string {
-  const { graph, name, type } = part
+function addIdentity(
+  part: Part,
+  { gain, part: wanted }: Extract<ComputedPlan, { readonly fill: 'identity' }>,
+  shape: Shape,
+): string {
+  const { graph, name, type, dtype } = part
+  const full = wanted?.fullShape ?? shape
   const filled = (suffix: string, of: Shape, value: number): string => {
     const [sizesName, sizesType] = sizes(part, `${suffix}/dims`, of)
     const element = scalar(part, `${suffix}/value`, value)
     const attributes = { T: type, index_type: typeAttribute(sizesType) }
     return graph.add(`${name}/${suffix}`, 'Fill', [sizesName, element], attributes)
   }
-  const zeros = filled('zeros', shape, 0)
-  const diagonal = filled('diagonal', [Math.min(shape[0], shape[1])], gain)
-  return graph.add(name, 'MatrixSetDiag', [zeros, diagonal], { T: type })
+  const zeros = filled('zeros', full, 0)
+  const diagonal = filled('diagonal', [Math.min(full[0], full[1])], gain)
+  const matrix = wanted === undefined ? name : `${name}/whole`
+  graph.add(matrix, 'MatrixSetDiag', [zeros, diagonal], { T: type })
+  if (wanted === undefined) return matrix
+  return addSlice(graph, name, matrix, { dtype, offset: wanted.offset, shape })
+}
+
+/** Adds the part of `whole` at `offset`, called `name`. */
+export function addSlice(
+  graph: GraphNodes,
+  name: string,
+  whole: string,
+  part: { readonly dtype: DType; readonly offset: readonly number[]; readonly shape: Shape },
+): string {
+  const { dtype, offset, shape } = part
+  const begin = tensorOfElements('int64', [offset.length], offset.map(BigInt))
+  const size = tensorOfElements('int64', [shape.length], shape.map(BigInt))
+  const inputs = [
+    whole,
+    graph.constant(`${name}/begin`, begin),
+    graph.constant(`${name}/size`, size),
+  ]
+  return graph.add(name, 'Slice', inputs, {
+    T: typeAttribute(dtype),
+    Index: typeAttribute('int64'),
+  })
 }
 
 const opOfWord: Readonly<Record<ExpressionOp, string>> = {

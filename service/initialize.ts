@@ -5,12 +5,21 @@ import { encodeGraphDef } from '../proto/index.ts'
 import type { Change, StagedValue, Staging, VariableRecord } from '../store/index.ts'
 import { byteLengthOf, elementCountOf, Refusal, type Shape, type Tensor } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { addExpression, addPlan, createGraphNodes, typeAttribute } from './initial-graph.ts'
+import { drawnContent, identityContent, isDrawnInPieces } from './drawn-content.ts'
+import {
+  addExpression,
+  addPlan,
+  addSlice,
+  createGraphNodes,
+  drawingDevice,
+  graphVersion,
+  typeAttribute,
+} from './initial-graph.ts'
 import { deviceFor } from './runs.ts'
 import { type Recipe, recipeOf, withoutInitializer } from './stored-initializer.ts'
-import { contentOfTensor } from './tensor-content.ts'
+import { contentOfTensor, type TensorContent } from './tensor-content.ts'
 import { tensorOfContent } from './tensor-input.ts'
-import { unknownVariable } from './variable-create.ts'
+import { unknownVariable } from './unknown-variable.ts'
 
 /** A variable whose initial value is wanted. */
 interface Unit {
@@ -53,11 +62,12 @@ export async function initialWrites(
   for (const batch of batchesOf(inOrder(work))) {
     const computed: Unit[] = []
     for (const unit of batch) {
-      const { recipe, record } = unit
-      if (recipe.form !== 'content') computed.push(unit)
-      else if (used.has(record.name)) {
-        await give(record.name, await tensorOfContent(recipe.content, context.limits.feedBytes))
-      } else staged.set(record.name, await staging.add(recipe.content))
+      const { name } = unit.record
+      const content = contentOf(context, unit, used.has(name))
+      if (content === undefined) computed.push(unit)
+      else if (used.has(name)) {
+        await give(name, await tensorOfContent(content, context.limits.feedBytes))
+      } else staged.set(name, await staging.add(content))
     }
     const values = await compute(context, computed, kept, work.stored)
     for (const [name, tensor] of values) await give(name, tensor)
@@ -67,6 +77,20 @@ export async function initialWrites(
     if (value === undefined) throw new Error(`${name} was not initialized`)
     return { kind: 'write_value', container, name, value }
   })
+}
+
+/** The unit's value as a stream, where it is at hand or too big to be computed in one piece. */
+function contentOf(
+  context: Context,
+  { recipe, shape }: Unit,
+  isUsed: boolean,
+): TensorContent | undefined {
+  if (recipe.form === 'content') return recipe.content
+  if (recipe.form !== 'plan' || isUsed) return undefined
+  const { plan, dtype } = recipe
+  if (plan.fill === 'identity') return identityContent(plan, dtype, shape)
+  if (!isDrawnInPieces(plan, dtype, shape)) return undefined
+  return drawnContent(context, plan, dtype, shape)
 }
 
 function needsOf(recipe: Recipe): readonly string[] {
@@ -213,7 +237,11 @@ async function compute(
   units.forEach(({ record, shape, recipe }, place) => {
     const node = `value${place}`
     if (recipe.form === 'expression') {
-      addExpression(graph, node, recipe.expression, record.dtype, source)
+      const { expression, part } = recipe
+      const { dtype } = record
+      const whole = part === undefined ? node : `${node}/whole`
+      addExpression(graph, whole, expression, dtype, source)
+      if (part !== undefined) addSlice(graph, node, whole, { dtype, offset: part.offset, shape })
     } else if (recipe.form === 'plan') addPlan(graph, node, recipe.plan, recipe.dtype, shape)
     nodeOf.set(record.name, node)
   })
@@ -238,9 +266,3 @@ async function compute(
     await context.engine.dropState(id)
   }
 }
-
-/** Draws are the same bits wherever they are used: the CPU makes them. */
-const drawingDevice = '/device:CPU:0'
-
-/** GraphDef version of TensorFlow 1.15. */
-const graphVersion = 134

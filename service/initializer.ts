@@ -8,9 +8,20 @@ import { type DType, elementCountOf, kindOf, Refusal, type Shape } from '../tens
 /** The two seeds of a random op; both 0 where it shall draw other numbers each time. */
 export type Seeds = readonly [seed: number, seed2: number]
 
+/** Where the part of a partitioned variable lies. */
+export interface PlannedPart {
+  readonly fullShape: Shape
+  readonly offset: readonly number[]
+}
+
 /** An initializer with every argument known that is computed: what has to be drawn or filled. */
 export type ComputedPlan =
-  | { readonly fill: 'identity'; readonly gain: number }
+  | {
+      readonly fill: 'identity'
+      readonly gain: number
+      /** The part of a larger identity matrix that is wanted. */
+      readonly part?: PlannedPart | undefined
+    }
   | { readonly fill: 'orthogonal'; readonly gain: number; readonly seeds: Seeds }
   | {
       readonly fill: 'uniform'
@@ -73,14 +84,17 @@ const initializerKinds: readonly string[] = Object.keys(argumentsOfKind)
 const truncatedDeviation = 0.87962566103423978
 
 /**
- * The plan of a described initializer for a variable of that type. Refuses (INVALID_ARGUMENT,
+ * The plan of a described initializer for a variable of that type, or for a part of one: scales then go
+ * by the shape of the whole, numbers are drawn in the shape of the part. Refuses (INVALID_ARGUMENT,
  * `initializer/..`) unknown kinds and arguments, and values that TensorFlow refuses.
  */
 export function planInitializer(
   description: InitializerDescription,
   dtype: DType,
   shape: Shape,
+  part?: PlannedPart,
 ): FillPlan {
+  const scaleShape = part?.fullShape ?? shape
   checkArguments(description)
   const seeds = seedsOf(description)
   const { kind } = description
@@ -92,7 +106,7 @@ export function planInitializer(
     if (shape.length !== 2) {
       throw invalid('Identity matrix initializer can only be used for 2D matrices.')
     }
-    return { fill: 'identity', gain: identityGain(description, dtype) }
+    return { fill: 'identity', gain: identityGain(description, dtype), part }
   }
   if (kindOf(dtype) !== 'float') {
     const integerUniform = kind === 'random_uniform' && (dtype === 'int32' || dtype === 'int64')
@@ -115,12 +129,12 @@ export function planInitializer(
         seeds,
       }
     case 'uniform_unit_scaling': {
-      const inputSize = Math.max(1, elementCountOf(shape.slice(0, -1)))
+      const inputSize = Math.max(1, elementCountOf(scaleShape.slice(0, -1)))
       const limit = Math.sqrt(3 / inputSize) * numberArgument(description, 'factor', 1)
       return { fill: 'uniform', minimum: -limit, maximum: limit, seeds }
     }
     default:
-      return scaledPlan(scalings[kind] ?? scalingOf(description), shape, seeds)
+      return scaledPlan(scalings[kind] ?? scalingOf(description), scaleShape, seeds)
   }
 }
 

@@ -15,6 +15,7 @@ import { createOperations, type Operations } from './operations.ts'
 import { createPredictions, type Predictions } from './predict.ts'
 import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
 import { createRuns } from './runs.ts'
+import { createScopes, type Scopes } from './scopes.ts'
 import type { Spool } from './spool.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
 import { createUpdateGraphs } from './update-graphs.ts'
@@ -26,6 +27,7 @@ import { createWriteOrder, variableKey } from './write-order.ts'
 export interface Service {
   readonly limits: Limits
   readonly spool: Spool
+  readonly scopes: Scopes
   readonly variables: Variables
   readonly reads: VariableReads
   readonly writes: VariableWrites
@@ -87,6 +89,7 @@ export function createService(parts: ServiceParts): Service {
   return {
     limits,
     spool,
+    scopes: createScopes(context),
     variables: createVariables(context),
     reads: createVariableReads(context, events),
     writes: createVariableWrites(context),

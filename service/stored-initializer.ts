@@ -1,6 +1,7 @@
 // Initializers as the catalogue keeps them: a description with a kind, a tensor in JSON form, or an
 // expression over other variables; and how each gives a first value.
-import { tensorOfJson } from '../formats/index.ts'
+import { tensorOfJson, tensorToJson } from '../formats/index.ts'
+import type { NewVariable } from '../graph/index.ts'
 import type { JsonValue } from '../proto/index.ts'
 import type { Json, VariableRecord } from '../store/index.ts'
 import {
@@ -11,6 +12,7 @@ import {
   type Shape,
   type Tensor,
 } from '../tensor/index.ts'
+import { cutTensor } from './cut-tensor.ts'
 import {
   type Expression,
   type ExpressionForm,
@@ -18,7 +20,12 @@ import {
   parseExpression,
   variablesIn,
 } from './initial-expression.ts'
-import { type ComputedPlan, type InitializerDescription, planInitializer } from './initializer.ts'
+import {
+  type ComputedPlan,
+  type InitializerDescription,
+  type PlannedPart,
+  planInitializer,
+} from './initializer.ts'
 import type { Limits } from './limits.ts'
 import { contentOfTensor, repeatedContent, type TensorContent } from './tensor-content.ts'
 
@@ -56,22 +63,24 @@ export type Recipe =
       readonly form: 'expression'
       readonly expression: Expression
       readonly needs: readonly string[]
+      /** Where the variable is a part: which part of the expression's value it takes. */
+      readonly part: PlannedPart | undefined
     }
 
 /** The recipe of a variable. Refuses (FAILED_PRECONDITION, `variable/no-initializer`) one that has none. */
 export function recipeOf(record: VariableRecord, shape: Shape, limits: Limits): Recipe {
   const initializer = record.initializer as GivenInitializer | null
-  const { dtype } = record
+  const { dtype, slice: part } = record
   if (initializer === null) throw withoutInitializer(record)
   if (isExpressionForm(initializer)) {
     const expression = parseExpression(initializer, dtype, limits.jsonElements)
-    return { form: 'expression', expression, needs: variablesIn(initializer) }
+    return { form: 'expression', expression, needs: variablesIn(initializer), part }
   }
   if (isTensorForm(initializer)) {
     const tensor = tensorOfForm(initializer, dtype, limits.jsonElements)
     return { form: 'content', content: contentOfTensor(tensor) }
   }
-  const plan = planInitializer(initializer, dtype, shape)
+  const plan = planInitializer(initializer, dtype, shape, part)
   if (plan.fill !== 'constant') {
     if (!isNumeric(dtype)) throw new Error(`${dtype} is not computed`)
     return { form: 'plan', plan, dtype }
@@ -90,14 +99,42 @@ export function withoutInitializer(record: VariableRecord): Refusal {
   )
 }
 
-/** Refuses an initializer that could not give the variable its first value. */
-export function checkInitializer(
-  description: InitializerDescription,
-  dtype: DType,
-  shape: Shape,
-): void {
-  const plan = planInitializer(description, dtype, shape)
+/**
+ * What the catalogue keeps of the initializer that was chosen for a variable: null where it is none; of
+ * a tensor, the stretch that a part takes. Refuses what could not give the variable its first value.
+ */
+export function keptInitializer(
+  { dtype, shape, initializer: chosen, slice }: NewVariable<GivenInitializer>,
+  limits: Limits,
+): GivenInitializer | null {
+  if (chosen.form === 'none') return null
+  const initializer = chosen.form === 'default' ? { kind: chosen.kind } : chosen.initializer
+  if (isExpressionForm(initializer)) return initializer
+  if (isTensorForm(initializer)) {
+    if (slice === undefined) return initializer
+    const { fullShape, offset: starts } = slice
+    const tensor = tensorOfForm(initializer, dtype, limits.jsonElements)
+    return formOfTensor(cutTensor(tensor, { fullShape, starts, shape: slice.shape }))
+  }
+  if (shape === undefined) throw new Error('an initializer that is no tensor is asked for a shape')
+  const plan = planInitializer(initializer, dtype, shape, slice)
   if (plan.fill === 'constant') constantsOf(plan.elements, dtype)
+  return initializer
+}
+
+/** A tensor in JSON form; numbers as their bytes. */
+export function formOfTensor(tensor: Tensor): TensorForm {
+  return tensorToJson(tensor, tensor.dtype === 'string' ? {} : { encoding: 'b64' }) as TensorForm
+}
+
+/**
+ * Refuses (UNIMPLEMENTED, INVALID_ARGUMENT, `initializer/..`) a description that no variable at all could
+ * be initialized with: an unknown kind or argument, a value that cannot be.
+ */
+export function checkGivenInitializer(initializer: GivenInitializer): void {
+  if (isTensorForm(initializer) || isExpressionForm(initializer)) return
+  const shape = initializer.kind === 'constant' ? [Number.MAX_SAFE_INTEGER] : [1, 1]
+  planInitializer(initializer, 'float32', shape)
 }
 
 function constantsOf(elements: readonly Json[], dtype: DType): Tensor {

@@ -4,15 +4,15 @@ import assert from 'node:assert/strict'
 import {
   type ExistingVariable,
   type GetVariable,
-  type Initializer,
   type NewVariable,
   namesLookedUp,
+  type Partitions,
+  type Resolution,
   type Reuse,
   resolveGetVariable,
-  rootScope,
   type VariableScope,
 } from '../graph/index.ts'
-import type { Change, Committed, Json, VariableRecord } from '../store/index.ts'
+import type { Change, Committed, Idempotency, Json, VariableRecord } from '../store/index.ts'
 import {
   byteLengthOf,
   type DType,
@@ -22,21 +22,21 @@ import {
   type Shape,
 } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { initializerOf } from './given-initializer.ts'
 import { once } from './idempotency.ts'
-import { isExpressionForm, typeOfExpression, variablesIn } from './initial-expression.ts'
 import type { Limits } from './limits.ts'
 import { checkCollectionName, checkContainerName, checkNameLength } from './names.ts'
-import {
-  checkInitializer,
-  type GivenInitializer,
-  isTensorForm,
-  tensorOfForm,
-} from './stored-initializer.ts'
+import { findNamed, type NamedVariable } from './partitioned.ts'
+import { scopeKeys, scopeOfRequest } from './scopes.ts'
+import { type GivenInitializer, keptInitializer } from './stored-initializer.ts'
 import { variableKey } from './write-order.ts'
 
 /** The arguments of get_variable. Those absent come from the scope, or are TensorFlow's defaults. */
 export interface CreateRequest {
   readonly container: string
+  /** The scope that it is made in; absent: the root. */
+  readonly scope?: string | undefined
+  /** Below the scope; its own slashes select none. */
   readonly name: string
   /** -1 is an unknown size, allowed where `validateShape` is false. */
   readonly shape?: Shape | undefined
@@ -47,93 +47,134 @@ export interface CreateRequest {
   readonly device?: string | undefined
   /** `false` creates only, `true` finds only, `auto` does either; absent: as the scope says. */
   readonly reuse?: Reuse | undefined
+  readonly partitions?: Partitions | undefined
   readonly validateShape: boolean
   readonly idempotencyKey?: string | undefined
 }
 
 export interface CreateReply {
   readonly created: boolean
-  readonly variable: VariableRecord
+  readonly variable: NamedVariable
 }
 
 /**
- * Creates the variable (uninitialized) or finds it, in `scope`. Refuses as {@link resolveGetVariable}
- * does, and names, sizes and initializers that cannot be.
+ * Creates the variable (uninitialized) or finds it. Refuses as {@link resolveGetVariable} does, and
+ * names, sizes and initializers that cannot be.
  */
 export async function createVariable(
   context: Context,
   request: CreateRequest,
-  scope: VariableScope<GivenInitializer> = rootScope(),
 ): Promise<CreateReply> {
-  const { container, idempotencyKey } = request
-  const { limits } = context
-  checkContainerName(container, limits)
-  const asked = await askedOf(context, request)
-  const names = namesLookedUp(asked, scope)
-  const [name] = names
-  checkNameLength('variable', name, limits)
-  return context.writes.turn([variableKey(container, name)], 'exclusive', async () => {
-    const { idempotencyKey: _, ...described } = request
-    let created = true
-    const make = async (idempotency: Parameters<Parameters<typeof once>[3]>[0]) => {
-      const found = await context.store.catalogue.variables(container, names)
-      const present = new Map(found.map((record) => [record.name, existing(record)]))
-      const resolution = resolveGetVariable(asked, scope, {
-        variable: (wanted) => present.get(wanted),
-        partitioned: () => undefined,
-      })
-      created = resolution.action === 'create'
-      if (resolution.action === 'reuse') return nothingDone
-      assert(resolution.action === 'create', 'nothing asks for parts')
-      const change = creation(container, resolution.variable, limits)
-      return context.store.catalogue.commit([change], idempotency)
-    }
-    await once(context, idempotencyKey, ['create_variable', described], make)
-    const variable = await context.store.catalogue.variable(container, name)
-    if (variable === undefined) throw unknownVariable(container, name)
-    return { created, variable }
+  const { container, scope: path = '' } = request
+  checkContainerName(container, context.limits)
+  // Others make variables in the scope meanwhile; its defaults stay as they are.
+  return context.writes.turn(scopeKeys(container, path), 'overlapping', async () => {
+    const brings = request.initializer !== undefined
+    const scope = await scopeOfRequest(context, container, path, !brings)
+    const asked = await askedOf(context, request, scope.dtype)
+    const names = namesLookedUp(asked, scope)
+    checkNameLength('variable', names[0], context.limits)
+    const keys = names.map((name) => variableKey(container, name))
+    return context.writes.turn(keys, 'exclusive', () =>
+      makeOrFind(context, request, { asked, scope, names }),
+    )
   })
+}
+
+/** A request with the scope that it is made in. */
+interface Asked {
+  readonly asked: GetVariable<GivenInitializer>
+  readonly scope: VariableScope<GivenInitializer>
+  /** The variable's full name, and those of the parts that it could have. */
+  readonly names: readonly string[]
+}
+
+async function makeOrFind(
+  context: Context,
+  request: CreateRequest,
+  { asked, scope, names }: Asked,
+): Promise<CreateReply> {
+  const { idempotencyKey, ...described } = request
+  const { container } = request
+  let created = true
+  const make = async (idempotency: Idempotency | undefined): Promise<Committed> => {
+    const resolution = await resolve(context, container, { asked, scope, names })
+    const changes = changesOf(container, resolution, context.limits)
+    created = changes.length > 0
+    return created ? context.store.catalogue.commit(changes, idempotency) : nothingDone
+  }
+  await once(context, idempotencyKey, ['create_variable', described], make)
+  return { created, variable: await findNamed(context, container, names[0]) }
 }
 
 const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
 
-function existing({ dtype, shape }: VariableRecord): ExistingVariable {
-  return { dtype, shape }
+async function resolve(
+  context: Context,
+  container: string,
+  { asked, scope, names }: Asked,
+): Promise<Resolution<GivenInitializer>> {
+  const { catalogue } = context.store
+  const [name, firstPart] = names
+  const found = new Map(
+    (await catalogue.variables(container, names)).map((record) => [record.name, record]),
+  )
+  // A whole is never there without its first part.
+  const wholes = found.has(firstPart) ? await catalogue.partitioned(container, [name]) : []
+  return resolveGetVariable(asked, scope, {
+    variable: (wanted) => existing(found.get(wanted)),
+    partitioned: (wanted) => (wanted === name ? wholes[0] : undefined),
+  })
+}
+
+function existing(record: VariableRecord | undefined): ExistingVariable | undefined {
+  return record && { dtype: record.dtype, shape: record.shape }
 }
 
 async function askedOf(
   context: Context,
   request: CreateRequest,
+  scopeType: DType,
 ): Promise<GetVariable<GivenInitializer>> {
-  const { name, shape, dtype, trainable, collections, device, reuse } = request
-  const initializer = await formOf(context, request)
+  const { container, initializer: given, dtype } = request
+  const { name, shape, trainable, collections, device, reuse, partitions } = request
+  const initializer = given && (await initializerOf(context, container, given, dtype ?? scopeType))
   const withoutInitializer = !request.validateShape
-  const given = { name, shape, dtype, trainable, collections, device, reuse }
-  return { ...given, initializer, withoutInitializer }
+  const asked = { name, shape, dtype, trainable, collections, device, reuse, partitions }
+  return { ...asked, initializer, withoutInitializer }
 }
 
-/** A tensor, and an expression, fix type and shape; a description is asked for both. */
-async function formOf(
-  context: Context,
-  { container, initializer, dtype }: CreateRequest,
-): Promise<Initializer<GivenInitializer> | undefined> {
-  const { jsonElements } = context.limits
-  if (initializer === undefined) return undefined
-  if (isExpressionForm(initializer)) {
-    const names = variablesIn(initializer)
-    const records = await context.store.catalogue.variables(container, names)
-    const byName = new Map(records.map((record) => [record.name, record]))
-    const find = (name: string): VariableRecord => {
-      const record = byName.get(name)
-      if (record === undefined) throw unknownVariable(container, name)
-      return record
+function changesOf(
+  container: string,
+  resolution: Resolution<GivenInitializer>,
+  limits: Limits,
+): readonly Change[] {
+  switch (resolution.action) {
+    case 'reuse':
+    case 'reuse-partitioned':
+      return []
+    case 'create':
+      return [creation(container, resolution.variable, limits)]
+    case 'create-partitioned': {
+      const { name, dtype, shape, partitions, parts } = resolution
+      const made = parts.flatMap((part) =>
+        part.action === 'create' ? [creation(container, part.variable, limits)] : [],
+      )
+      const names = parts.map((part) => (part.action === 'create' ? part.variable.name : part.name))
+      const whole: Change = {
+        kind: 'create_partitioned',
+        container,
+        name,
+        dtype,
+        shape,
+        partitions,
+        parts: names,
+      }
+      return [...made, whole]
     }
-    const type = typeOfExpression(initializer, find, jsonElements)
-    return { form: 'constant', initializer, ...type }
+    default:
+      throw new Error(`unknown resolution ${JSON.stringify(resolution satisfies never)}`)
   }
-  if (!isTensorForm(initializer)) return { form: 'function', initializer }
-  const tensor = tensorOfForm(initializer, dtype, jsonElements)
-  return { form: 'constant', initializer, dtype: tensor.dtype, shape: tensor.shape }
 }
 
 function creation(
@@ -141,10 +182,12 @@ function creation(
   variable: NewVariable<GivenInitializer>,
   limits: Limits,
 ): Change {
-  const { name, dtype, shape, trainable, collections, device } = variable
+  const { name, dtype, shape, trainable, collections, device, slice } = variable
   if (shape !== undefined && !shape.includes(-1)) checkSize(name, dtype, shape, limits)
   for (const collection of collections) checkCollectionName(collection, limits)
-  const initializer = keptInitializer(variable)
+  checkNameLength('variable', name, limits)
+  const initializer = keptInitializer(variable, limits)
+  if (initializer !== null) assert(shape !== undefined, 'an initializer gives a shape')
   return {
     kind: 'create_variable',
     container,
@@ -155,22 +198,13 @@ function creation(
     collections: [...collections],
     device,
     initializer: initializer as Json,
+    ...(slice === undefined
+      ? {}
+      : {
+          slice: { fullName: slice.fullName, fullShape: slice.fullShape, offset: slice.offset },
+        }),
     value: null,
   }
-}
-
-/** What the catalogue keeps of the chosen initializer, once it is known to give a first value. */
-function keptInitializer({
-  dtype,
-  shape,
-  initializer: chosen,
-}: NewVariable<GivenInitializer>): GivenInitializer | null {
-  if (chosen.form === 'none') return null
-  const initializer = chosen.form === 'default' ? { kind: chosen.kind } : chosen.initializer
-  if (isTensorForm(initializer) || isExpressionForm(initializer)) return initializer
-  assert(shape !== undefined, 'an initializer that is no tensor is asked for a shape')
-  checkInitializer(initializer, dtype, shape)
-  return initializer
 }
 
 function checkSize(name: string, dtype: DType, shape: Shape, limits: Limits): void {
@@ -184,11 +218,4 @@ function checkSize(name: string, dtype: DType, shape: Shape, limits: Limits): vo
   )
 }
 
-/** NOT_FOUND `variable/unknown`. */
-export function unknownVariable(container: string, name: string): Refusal {
-  const place = container === '' ? '' : ` in container ${container}`
-  return new Refusal('NOT_FOUND', 'variable/unknown', `There is no variable ${name}${place}.`, {
-    fix: 'Create it with POST /v1/variables, or list what is there with GET /v1/variables.',
-    names: { variable: name, container },
-  })
-}
+export { unknownVariable } from './unknown-variable.ts'

@@ -1,17 +1,27 @@
 // Variables without their values: making, finding, listing, changing and deleting them, and giving
 // them their initial values.
 import { mergeDeviceTexts } from '../graph/index.ts'
-import type { Change, Page, PageRequest, VariableFilter, VariableRecord } from '../store/index.ts'
+import type {
+  Change,
+  Page,
+  PageRequest,
+  PartitionedRecord,
+  VariableFilter,
+  VariableRecord,
+} from '../store/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { initialWrites } from './initialize.ts'
 import { checkCollectionName, checkContainerName } from './names.ts'
 import {
-  type CreateReply,
-  type CreateRequest,
-  createVariable,
-  unknownVariable,
-} from './variable-create.ts'
+  findNamed,
+  findPartitioned,
+  isPartitioned,
+  type NamedVariable,
+  versionOf,
+} from './partitioned.ts'
+import { unknownVariable } from './unknown-variable.ts'
+import { type CreateReply, type CreateRequest, createVariable } from './variable-create.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type WriteOptions, type Written } from './written.ts'
 
@@ -31,16 +41,23 @@ interface InitializeSelection {
 
 export interface Variables {
   create(request: CreateRequest): Promise<CreateReply>
-  get(container: string, name: string): Promise<VariableRecord>
+  get(container: string, name: string): Promise<NamedVariable>
+  /** Variables; the parts of partitioned ones, not the names over them. */
   list(filter: VariableFilter, page: PageRequest): Promise<Page<VariableRecord>>
+  /** The names over parts. */
+  listPartitioned(container: string, page: PageRequest): Promise<Page<PartitionedRecord>>
+  /** Changes a variable, or all parts of one. */
   update(
     container: string,
     name: string,
     changes: VariableChanges,
     options: WriteOptions,
-  ): Promise<VariableRecord>
+  ): Promise<NamedVariable>
   remove(container: string, name: string, options: WriteOptions): Promise<void>
-  /** Gives initial values, all or none, in one commit. */
+  /**
+   * Gives initial values, all or none, in one commit. A partitioned variable that was asked for by its
+   * name is told of as one.
+   */
   initialize(selection: InitializeSelection, options: WriteOptions): Promise<readonly Written[]>
   /** Names of the uninitialized global and local variables, in order of creation. */
   uninitialized(container: string): Promise<readonly string[]>
@@ -50,57 +67,66 @@ export interface Variables {
 export function createVariables(context: Context): Variables {
   const { catalogue } = context.store
 
-  async function get(container: string, name: string): Promise<VariableRecord> {
-    const record = await catalogue.variable(container, name)
-    if (record === undefined) throw unknownVariable(container, name)
-    return record
+  /** Commits changes of what the name stands for, alone among its writers, once for a key. */
+  async function changeOnce(
+    { container, name, options }: Addressed,
+    described: readonly unknown[],
+    changesOf: (named: NamedVariable) => readonly Change[],
+  ): Promise<void> {
+    const [whole] = await catalogue.partitioned(container, [name])
+    const parts = whole === undefined ? [] : namesOf(whole)
+    const keys = [name, ...parts].map((one) => variableKey(container, one))
+    await context.writes.turn(keys, 'exclusive', () =>
+      once(context, options.idempotencyKey, described, async (idempotency) => {
+        const named = await findNamed(context, container, name)
+        checkVersion({ name, version: versionOf(named) }, options.ifVersion)
+        return catalogue.commit(changesOf(named), idempotency)
+      }),
+    )
   }
 
   return {
     create: (request) => createVariable(context, request),
-    get,
+    get: (container, name) => findNamed(context, container, name),
     list: (filter, page) => catalogue.listVariables(filter, page),
+    listPartitioned: (container, page) => catalogue.listPartitioned(container, page),
     async update(container, name, changes, options) {
-      await context.writes.turn([variableKey(container, name)], 'exclusive', async () => {
-        const record = await get(container, name)
-        checkVersion(record, options.ifVersion)
-        const change = updateOf(context, record, changes)
-        await once(
-          context,
-          options.idempotencyKey,
-          ['update_variable', container, name, changes],
-          (idempotency) => catalogue.commit([change], idempotency),
-        )
+      const described = ['update_variable', container, name, changes]
+      await changeOnce({ container, name, options }, described, (named) => {
+        const records = isPartitioned(named) ? named.parts : [named]
+        return records.map((record) => updateOf(context, record, changes))
       })
-      return get(container, name)
+      return findNamed(context, container, name)
     },
     async remove(container, name, options) {
-      await context.writes.turn([variableKey(container, name)], 'exclusive', async () => {
-        checkVersion(await get(container, name), options.ifVersion)
-        await once(
-          context,
-          options.idempotencyKey,
-          ['delete_variable', container, name],
-          (idempotency) =>
-            catalogue.commit([{ kind: 'delete_variable', container, name }], idempotency),
-        )
+      const described = ['delete_variable', container, name]
+      await changeOnce({ container, name, options }, described, (named) => {
+        const kind = isPartitioned(named) ? 'delete_partitioned' : 'delete_variable'
+        return [{ kind, container, name }]
       })
     },
     initialize: (selection, options) => initialize(context, selection, options),
     async uninitialized(container) {
-      const found: string[] = []
+      const found = new Set<string>()
       for (const collection of ['variables', 'local_variables']) {
-        for await (const record of everyVariable(context, {
-          container,
-          collection,
-          initialized: false,
-        })) {
-          if (!found.includes(record.name)) found.push(record.name)
-        }
+        const filter = { container, collection, initialized: false }
+        for await (const { name } of everyVariable(context, filter)) found.add(name)
       }
-      return found
+      return [...found]
     },
   }
+}
+
+/** A name in a request that changes it. */
+interface Addressed {
+  readonly container: string
+  readonly name: string
+  readonly options: WriteOptions
+}
+
+/** The variables that a name stands for: itself, or its parts. */
+function namesOf(named: NamedVariable): readonly string[] {
+  return isPartitioned(named) ? named.parts.map((part) => part.name) : [named.name]
 }
 
 /** Every variable that the filter lets through, page by page. */
@@ -120,41 +146,61 @@ export async function* everyVariable(
 }
 
 function updateOf(context: Context, record: VariableRecord, changes: VariableChanges): Change {
+  const { container, name } = record
   const trainable = changes.trainable ?? record.trainable
   const collections = new Set(changes.collections ?? record.collections)
   for (const collection of collections) checkCollectionName(collection, context.limits)
   if (changes.trainable === true) collections.add('trainable_variables')
   if (changes.trainable === false) collections.delete('trainable_variables')
+  const { device } = changes
   return {
     kind: 'update_variable',
-    container: record.container,
-    name: record.name,
+    container,
+    name,
     trainable,
     collections: [...collections],
-    ...(changes.device === undefined ? {} : { device: mergeDeviceTexts(changes.device, '') }),
+    ...(device === undefined ? {} : { device: device && mergeDeviceTexts(device, record.device) }),
   }
 }
 
-async function selected(
-  context: Context,
-  selection: InitializeSelection,
-): Promise<readonly VariableRecord[]> {
+/** What is to be initialized. */
+interface Selected {
+  readonly records: readonly VariableRecord[]
+  /** Those whose parts are among the records because they were asked for by name. */
+  readonly wholes: readonly PartitionedRecord[]
+}
+
+async function selected(context: Context, selection: InitializeSelection): Promise<Selected> {
   const { container, names, collection } = selection
   checkContainerName(container, context.limits)
-  const records: VariableRecord[] = []
-  if (names !== undefined) {
-    records.push(...(await context.store.catalogue.variables(container, names)))
-    const found = new Set(records.map((record) => record.name))
-    const missing = names.find((name) => !found.has(name))
-    if (missing !== undefined) throw unknownVariable(container, missing)
-  } else {
+  let records: VariableRecord[] = []
+  let wholes: readonly PartitionedRecord[] = []
+  if (names === undefined) {
     const filter = { container, collection, initialized: undefined }
     for await (const record of everyVariable(context, filter)) records.push(record)
+  } else {
+    const found = await context.store.catalogue.variables(container, names)
+    const byName = new Map<string, NamedVariable>(found.map((record) => [record.name, record]))
+    const others = names.filter((name) => !byName.has(name))
+    if (others.length > 0) {
+      wholes = await context.store.catalogue.partitioned(container, others)
+      for (const whole of wholes) byName.set(whole.name, whole)
+    }
+    const distinct = new Map<string, VariableRecord>()
+    for (const name of names) {
+      const named = byName.get(name)
+      if (named === undefined) throw unknownVariable(container, name)
+      for (const record of isPartitioned(named) ? named.parts : [named]) {
+        distinct.set(record.name, record)
+      }
+    }
+    records = [...distinct.values()]
   }
-  return records.filter((record) => {
-    const inCollection = collection === undefined || record.collections.includes(collection)
-    return inCollection && !(selection.onlyUninitialized && record.value !== undefined)
+  const wanted = records.filter((record) => {
+    const isMember = collection === undefined || record.collections.includes(collection)
+    return isMember && !(selection.onlyUninitialized && record.value !== undefined)
   })
+  return { records: wanted, wholes }
 }
 
 async function initialize(
@@ -162,12 +208,11 @@ async function initialize(
   selection: InitializeSelection,
   options: WriteOptions,
 ): Promise<readonly Written[]> {
-  const keys = (await selected(context, selection)).map((record) =>
+  const keys = (await selected(context, selection)).records.map((record) =>
     variableKey(record.container, record.name),
   )
   return context.writes.turn(keys, 'exclusive', async () => {
-    const records = await selected(context, selection)
-    for (const record of records) checkVersion(record, options.ifVersion)
+    const { records, wholes } = await selected(context, selection)
     const described = ['initialize', { ...selection }]
     const staging = context.store.values.stage()
     try {
@@ -176,17 +221,54 @@ async function initialize(
         options.idempotencyKey,
         described,
         async (idempotency) => {
+          checkVersions(records, wholes, options)
           const changes = await initialWrites(context, selection.container, records, staging)
           return context.store.catalogue.commit(changes, idempotency)
         },
       )
-      return committed.variables.map(({ container, name, version }) => ({
+      const written = committed.variables.map(({ container, name, version }) => ({
         container,
         name,
         version,
       }))
+      return withWholes(context, written, wholes)
     } finally {
       await staging.discard()
     }
   })
+}
+
+/** Refuses where `If-Match` does not hold: of parts asked for as one, the whole has the version. */
+function checkVersions(
+  records: readonly VariableRecord[],
+  wholes: readonly PartitionedRecord[],
+  { ifVersion }: WriteOptions,
+): void {
+  const parts = new Set(wholes.flatMap((whole) => namesOf(whole)))
+  for (const whole of wholes) {
+    checkVersion({ name: whole.name, version: versionOf(whole) }, ifVersion)
+  }
+  for (const record of records) if (!parts.has(record.name)) checkVersion(record, ifVersion)
+}
+
+/** What was written, with each whole in place of its parts. */
+async function withWholes(
+  context: Context,
+  written: readonly Written[],
+  wholes: readonly PartitionedRecord[],
+): Promise<readonly Written[]> {
+  if (wholes.length === 0) return written
+  const wholeOfPart = new Map<string, string>()
+  for (const whole of wholes) for (const name of namesOf(whole)) wholeOfPart.set(name, whole.name)
+  const told = new Map<string, Written>()
+  for (const one of written) {
+    const name = wholeOfPart.get(one.name)
+    if (name === undefined) told.set(one.name, one)
+    else if (!told.has(name)) {
+      const { container } = one
+      const version = versionOf(await findPartitioned(context, container, name))
+      told.set(name, { container, name, version })
+    }
+  }
+  return [...told.values()]
 }

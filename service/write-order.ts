@@ -78,3 +78,8 @@ export function createWriteOrder(): WriteOrder {
 export function variableKey(container: string, name: string): string {
   return `${container}\0${name}`
 }
+
+/** The key of a scope in a write order; no variable's, as none has a NUL in its name. */
+export function scopeKey(container: string, path: string): string {
+  return `${container}\0\0${path}`
+}

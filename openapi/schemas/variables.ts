@@ -1,37 +1,8 @@
 // Schemas of variables and their values. A schema with a title becomes a
 // component of the OpenAPI document; routes validate with these very objects.
 import { Type } from 'typebox'
+import { Initializer, Partitions, Reuse } from './get-variable.ts'
 import { cursor, DTypeName, PartialShape, shapeReply } from './shared.ts'
-
-/** A described initializer, a constant tensor, or an expression over other variables. */
-const Initializer = Type.Object(
-  {
-    kind: Type.Optional(
-      Type.String({
-        description:
-          'zeros, ones, constant, identity, random_uniform, random_normal, truncated_normal, uniform_unit_scaling, variance_scaling, glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal. Without it, the object is a tensor or an expression.',
-      }),
-    ),
-    seed: Type.Optional(Type.Integer({ description: 'Seed of the random op.' })),
-    graph_seed: Type.Optional(
-      Type.Integer({ description: 'Seed of the graph that the op would be in.' }),
-    ),
-    initialized_value: Type.Optional(
-      Type.String({
-        description:
-          'A variable whose initialized value this one starts from; add, sub, mul and div apply to it in the order given.',
-      }),
-    ),
-  },
-  {
-    title: 'Initializer',
-    additionalProperties: true,
-    examples: [
-      { kind: 'glorot_uniform', seed: 7 },
-      { initialized_value: 'v', mul: 2 },
-    ],
-  },
-)
 
 /** A variable without its value. */
 export const Variable = Type.Object(
@@ -51,6 +22,30 @@ export const Variable = Type.Object(
     device: Type.String({ description: 'As it was requested; empty: anywhere.' }),
     actual_device: Type.Optional(Type.String({ description: 'Where graphs that use it run it.' })),
     resident_on: Type.Optional(Type.Array(Type.String())),
+    device_note: Type.Optional(
+      Type.String({ description: 'Said where the actual device is not the requested one.' }),
+    ),
+    partitions: Type.Optional(
+      Type.Array(Type.Integer(), {
+        description: 'Of a partitioned variable: the number of parts of each axis.',
+      }),
+    ),
+    parts: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Of a partitioned variable: the variables that it consists of, in order. Its version is the sum of theirs.',
+      }),
+    ),
+    part_of: Type.Optional(
+      Type.Object(
+        {
+          name: Type.String(),
+          shape: Type.Array(Type.Integer()),
+          offset: Type.Array(Type.Integer()),
+        },
+        { description: 'Of a part: the partitioned variable, and where the part begins in it.' },
+      ),
+    ),
     created_at: Type.String(),
     updated_at: Type.String(),
   },
@@ -72,9 +67,27 @@ export const CreateVariable = Type.Object(
     initializer: Type.Optional(Initializer),
     trainable: Type.Optional(Type.Boolean({ default: true })),
     collections: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
-    device: Type.Optional(Type.String()),
-    reuse: Type.Optional(Type.Union([Type.Boolean(), Type.Literal('auto')])),
-    validate_shape: Type.Optional(Type.Boolean({ default: true })),
+    device: Type.Optional(
+      Type.String({
+        description: "Merged with the scope's, field by field.",
+        examples: ['/device:CPU:0'],
+      }),
+    ),
+    scope: Type.Optional(
+      Type.String({
+        description:
+          'The scope that the variable is made in: it stands before the name, and its defaults hold. Slashes in the name select no scope.',
+        examples: ['dense'],
+      }),
+    ),
+    reuse: Type.Optional(Reuse),
+    partitions: Type.Optional(Partitions),
+    validate_shape: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description: 'false: the shape may be unknown, wholly or in part.',
+      }),
+    ),
     container: Type.Optional(Type.String()),
   },
   {
@@ -91,7 +104,13 @@ export const UpdateVariable = Type.Object(
   {
     trainable: Type.Optional(Type.Boolean()),
     collections: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
-    device: Type.Optional(Type.String()),
+    device: Type.Optional(
+      Type.String({
+        description:
+          'Merged over the present one field by field, as nested tf.device blocks are; empty: asks for none.',
+        examples: ['/cpu:0'],
+      }),
+    ),
   },
   { title: 'UpdateVariable', additionalProperties: false, minProperties: 1 },
 )

@@ -11,8 +11,9 @@ import {
   VariablePage,
   Written,
 } from '../../openapi/index.ts'
-import type { GivenInitializer, Service } from '../../service/index.ts'
-import { type DType, dtypeOfName, Refusal } from '../../tensor/index.ts'
+import { type GivenInitializer, isPartitioned, type Service } from '../../service/index.ts'
+import { Refusal } from '../../tensor/index.ts'
+import { dtypeNamed } from '../dtype-names.ts'
 import { status } from '../errors.ts'
 import { asIs, sendJson } from '../streams.ts'
 import {
@@ -31,7 +32,7 @@ import {
   writeOptionsOf,
   wrongType,
 } from './schemas.ts'
-import { createVariableTexts, variableReply } from './variable-replies.ts'
+import { createVariableTexts, residenceOf, variableReply } from './variable-replies.ts'
 
 const tags = ['variables']
 
@@ -86,12 +87,15 @@ function createRoutes(app: App, service: Service): void {
         trainable: body.trainable,
         collections: body.collections,
         device: body.device,
+        scope: body.scope,
         reuse: body.reuse,
+        partitions: body.partitions,
         validateShape: body.validate_shape ?? true,
         idempotencyKey: request.headers['idempotency-key'],
       })
-      reply.code(created ? status.created : status.ok).header('etag', etagOf(variable.version))
-      return variableReply(variable)
+      const shown = variableReply(variable)
+      reply.code(created ? status.created : status.ok).header('etag', shown.etag)
+      return shown
     },
   )
   app.get(
@@ -110,11 +114,18 @@ function createRoutes(app: App, service: Service): void {
           trainable: Type.Optional(Type.Boolean()),
           initialized: Type.Optional(Type.Boolean()),
           dtype: Type.Optional(Type.String()),
+          partitioned: Type.Optional(
+            Type.Literal('true', {
+              description:
+                'Lists partitioned variables as one each instead of variables; no other filter goes with it.',
+            }),
+          ),
         }),
         response: { [status.ok]: VariablePage, ...refusals('INVALID_ARGUMENT', unfit) },
       },
     },
     async ({ query }) => {
+      if (query.partitioned !== undefined) return listPartitioned(service, query)
       const page = await service.variables.list(
         {
           container: query.container ?? '',
@@ -129,6 +140,23 @@ function createRoutes(app: App, service: Service): void {
       return { variables: page.items.map((one) => variableReply(one)), cursor: page.cursor ?? null }
     },
   )
+}
+
+async function listPartitioned(
+  service: Service,
+  query: { container?: string; limit?: number; cursor?: string } & object,
+) {
+  const filters = ['scope', 'prefix', 'collection', 'trainable', 'initialized', 'dtype']
+  const other = Object.keys(query).find((key) => filters.includes(key))
+  if (other !== undefined) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'http/invalid-querystring',
+      `"partitioned" lists every partitioned variable of a container; "${other}" does not go with it.`,
+    )
+  }
+  const page = await service.variables.listPartitioned(query.container ?? '', pageOf(query))
+  return { variables: page.items.map((one) => variableReply(one)), cursor: page.cursor ?? null }
 }
 
 function metadataRoutes(app: App, service: Service): void {
@@ -150,9 +178,13 @@ function metadataRoutes(app: App, service: Service): void {
       compress: false,
     },
     async ({ params, query }, reply) => {
-      const variable = await service.variables.get(query.container ?? '', params.name)
-      reply.header('etag', etagOf(variable.version))
-      return sendJson(reply, variableText(variable, await service.devices.residence(variable)))
+      const named = await service.variables.get(query.container ?? '', params.name)
+      if (isPartitioned(named)) {
+        const shown = variableReply(named, await residenceOf(service, named))
+        return sendJson(reply.header('etag', shown.etag), JSON.stringify(shown))
+      }
+      reply.header('etag', etagOf(named.version))
+      return sendJson(reply, variableText(named, await service.devices.residence(named)))
     },
   )
   app.patch(
@@ -175,9 +207,10 @@ function metadataRoutes(app: App, service: Service): void {
     async ({ params, query, body, headers }, reply) => {
       const { name } = params
       const options = writeOptionsOf(headers)
-      const variable = await service.variables.update(query.container ?? '', name, body, options)
-      reply.header('etag', etagOf(variable.version))
-      return variableReply(variable, await service.devices.residence(variable))
+      const named = await service.variables.update(query.container ?? '', name, body, options)
+      const shown = variableReply(named, await residenceOf(service, named))
+      reply.header('etag', shown.etag)
+      return shown
     },
   )
   app.delete(
@@ -308,20 +341,5 @@ function prefixOf({ scope, prefix }: { scope?: string; prefix?: string }): strin
     'INVALID_ARGUMENT',
     'http/invalid-querystring',
     `No name begins with "${prefix}" and lies below the scope "${scope}".`,
-  )
-}
-
-/** The element type of that name. Refuses (`dtype/unknown`) names of none. */
-function dtypeNamed(name: string): DType {
-  const dtype = dtypeOfName(name)
-  if (dtype !== undefined && dtype !== 'resource' && dtype !== 'variant') return dtype
-  throw new Refusal(
-    'INVALID_ARGUMENT',
-    'dtype/unknown',
-    `There is no element type "${name}" for a variable.`,
-    {
-      fix: 'Use a NumPy name such as float32, or a TensorFlow name such as DT_FLOAT.',
-      names: { dtype: name },
-    },
   )
 }

@@ -1,0 +1,267 @@
+// Partitioned variables: one name for several variables, seen as one. What a name stands for is found
+// here: the name itself first, so that a plain variable costs nothing more. How parts are written is
+// whole-writes.ts's.
+import { createHash } from 'node:crypto'
+import { joinSlices, type SliceSpec } from '../formats/index.ts'
+import { slicesOf } from '../graph/index.ts'
+import type {
+  Json,
+  PartitionedRecord,
+  ValueRecord,
+  Values,
+  VariableRecord,
+} from '../store/index.ts'
+import { isNumeric, packStrings, Refusal, sameShape, type TensorType } from '../tensor/index.ts'
+import type { Context } from './context.ts'
+import { joinTensors } from './cut-tensor.ts'
+import { checkHeld, gatherBytes, type ReadableValue, tensorOfReadable } from './readable.ts'
+import {
+  formOfTensor,
+  type GivenInitializer,
+  isTensorForm,
+  tensorOfForm,
+} from './stored-initializer.ts'
+import { storedReadable } from './stored-values.ts'
+import { unknownVariable } from './unknown-variable.ts'
+
+/** What a name stands for: a variable, or several seen as one. */
+export type NamedVariable = VariableRecord | PartitionedRecord
+
+/** Whether a name stands for parts. */
+export function isPartitioned(named: NamedVariable): named is PartitionedRecord {
+  return 'parts' in named
+}
+
+/** The variable, or the partitioned variable, of that name. Refuses NOT_FOUND `variable/unknown`. */
+export async function findNamed(
+  context: Context,
+  container: string,
+  name: string,
+): Promise<NamedVariable> {
+  const record = await context.store.catalogue.variable(container, name)
+  return record ?? findPartitioned(context, container, name)
+}
+
+/** The partitioned variable of that name. Refuses NOT_FOUND `variable/unknown`. */
+export async function findPartitioned(
+  context: Context,
+  container: string,
+  name: string,
+): Promise<PartitionedRecord> {
+  const [whole] = await context.store.catalogue.partitioned(container, [name])
+  if (whole === undefined) throw unknownVariable(container, name)
+  return whole
+}
+
+/**
+ * Does `plain`, and where it finds no variable `name` but a partitioned one has that name, `whole`
+ * instead. `plain` looks for the variable before it does anything else.
+ */
+export async function orPartitioned<T>(
+  context: Context,
+  container: string,
+  name: string,
+  plain: () => Promise<T>,
+  whole: (record: PartitionedRecord) => Promise<T>,
+): Promise<T> {
+  try {
+    return await plain()
+  } catch (error) {
+    const isUnknown = error instanceof Refusal && error.reason === 'variable/unknown'
+    if (!isUnknown || error.names.variable !== name) throw error
+    const [found] = await context.store.catalogue.partitioned(container, [name])
+    if (found === undefined) throw error
+    return whole(found)
+  }
+}
+
+/** The version of what a name stands for; of parts, the sum of theirs, which only grows as well. */
+export function versionOf(named: NamedVariable): number {
+  if (!isPartitioned(named)) return named.version
+  return named.parts.reduce((sum, part) => sum + part.version, 0)
+}
+
+/** What is known of a partitioned variable as one. */
+export interface PartitionedView {
+  readonly trainable: boolean
+  readonly collections: readonly string[]
+  readonly device: string
+  /** As it was given for the whole. */
+  readonly initializer: Json
+  readonly version: number
+  /** Whether every part has a value. */
+  readonly isInitialized: boolean
+  /** Bytes of the parts' present values. */
+  readonly byteLength: number
+  /** Milliseconds since the epoch: of the first part that was made .. */
+  readonly createdAt: number
+  /** .. and of the last that was changed. */
+  readonly updatedAt: number
+}
+
+/** The parts seen as one; what parts have in common is the first one's. */
+export function partitionedView(whole: PartitionedRecord): PartitionedView {
+  const { parts } = whole
+  const [{ trainable, collections, device }] = parts
+  return {
+    trainable,
+    collections,
+    device,
+    initializer: initializerOfParts(whole),
+    version: versionOf(whole),
+    isInitialized: parts.every(({ value }) => value !== undefined),
+    byteLength: parts.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0),
+    createdAt: parts.reduce((first, { createdAt }) => Math.min(first, createdAt), Infinity),
+    updatedAt: parts.reduce((last, { updatedAt }) => Math.max(last, updatedAt), 0),
+  }
+}
+
+/** The initializer that the whole was given: of a tensor, every part keeps its stretch. */
+function initializerOfParts(whole: PartitionedRecord): Json {
+  const { dtype, shape, parts } = whole
+  const given = parts.map(({ initializer }) => initializer as GivenInitializer | null)
+  const slices = slicesOfParts(whole)
+  const tensors = given.flatMap((one, place) => {
+    if (one === null || !isTensorForm(one)) return []
+    const tensor = tensorOfForm(one, dtype, Number.POSITIVE_INFINITY)
+    const slice = slices[place]
+    return sameShape(tensor.shape, slice.shape) ? [{ slice, tensor }] : []
+  })
+  if (tensors.length < parts.length) return parts[0].initializer
+  return formOfTensor(joinTensors({ dtype, shape }, tensors)) as Json
+}
+
+/** Where the parts lie in the whole, in order. */
+export function slicesOfParts({
+  name,
+  shape,
+  partitions,
+}: PartitionedRecord): readonly SliceSpec[] {
+  return slicesOf(name, shape, partitions).map(({ fullShape, offset, shape }) => ({
+    fullShape,
+    starts: offset,
+    shape,
+  }))
+}
+
+/** A part of a whole and its value. */
+export interface ValuePart {
+  readonly slice: SliceSpec
+  readonly value: ValueRecord
+}
+
+/**
+ * The whole of a partitioned variable as a readable value. Refuses (FAILED_PRECONDITION) one of which a
+ * part has no value (`variable/uninitialized`), or one of another shape (`partition/part-reshaped`).
+ */
+export function partitionedReadable(context: Context, whole: PartitionedRecord): ReadableValue {
+  const slices = slicesOfParts(whole)
+  const parts = whole.parts.map((part, place): ValuePart => {
+    const { value } = part
+    if (value === undefined) throw uninitializedPart(whole, part)
+    const slice = slices[place]
+    if (!sameShape(value.shape, slice.shape)) throw reshapedPart(whole, part)
+    return { slice, value }
+  })
+  return joinedReadable(context.store.values, whole, parts, context.limits.feedBytes)
+}
+
+/**
+ * Parts that together cover a tensor, as one value: read piece by piece; strings at once, and refused
+ * above `maxStringBytes`.
+ */
+export function joinedReadable(
+  values: Values,
+  { dtype, shape }: TensorType,
+  parts: readonly ValuePart[],
+  maxStringBytes: number,
+): ReadableValue {
+  const byteLength = parts.reduce((sum, { value }) => sum + value.byteLength, 0)
+  const digest = digestOfParts(parts)
+  if (!isNumeric(dtype)) {
+    return stringsJoined(values, { dtype, shape, byteLength, digest }, parts, maxStringBytes)
+  }
+  const joined = parts.map(({ slice, value }) => ({
+    starts: slice.starts,
+    shape: slice.shape,
+    read: (offset: number, length: number) =>
+      gatherBytes(values.read(value.valueId, { offset, length }), length),
+  }))
+  const read: ReadableValue['read'] = (range) => joinSlices({ dtype, shape }, joined, range)
+  const bytes = () => gatherBytes(read(), byteLength)
+  return { dtype, shape, byteLength, digest, read, bytes }
+}
+
+function digestOfParts(parts: readonly ValuePart[]): string {
+  const hash = createHash('sha256')
+  for (const { slice, value } of parts) {
+    hash.update(`[${slice.starts}][${slice.shape}]${value.digest};`)
+  }
+  return hash.digest('hex')
+}
+
+function stringsJoined(
+  values: Values,
+  type: Omit<ReadableValue, 'read' | 'bytes'>,
+  parts: readonly ValuePart[],
+  maxBytes: number,
+): ReadableValue {
+  async function bytes(): Promise<Uint8Array> {
+    checkHeld(joined, maxBytes, 'Putting strings together')
+    const tensors = []
+    for (const { slice, value } of parts) {
+      tensors.push({ slice, tensor: await tensorOfReadable(storedReadable(values, value)) })
+    }
+    const tensor = joinTensors(type, tensors)
+    if (tensor.dtype !== 'string') throw new Error('strings give strings')
+    return packStrings(tensor)
+  }
+  const joined: ReadableValue = {
+    ...type,
+    bytes,
+    async *read(range) {
+      const all = await bytes()
+      yield range === undefined ? all : all.slice(range.offset, range.offset + range.length)
+    },
+  }
+  return joined
+}
+
+/** Refuses (INVALID_ARGUMENT `partition/not-one`) what can be done to one variable only. */
+export function notForParts(verb: string, { container, name, parts }: PartitionedRecord): Refusal {
+  const names = parts.map((part) => part.name)
+  const shown = names.length > 4 ? `${names.slice(0, 3).join(', ')}, ..` : names.join(', ')
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'partition/not-one',
+    `${verb} works on one variable; ${name} is partitioned, its parts are ${shown}.`,
+    {
+      fix: `Send it to a part, such as ${names[0]}.`,
+      names: { variable: name, container, parts: names.slice(0, 100) },
+    },
+  )
+}
+
+function uninitializedPart({ name, container }: PartitionedRecord, part: VariableRecord): Refusal {
+  return new Refusal(
+    'FAILED_PRECONDITION',
+    'variable/uninitialized',
+    `Attempting to use uninitialized value ${part.name}`,
+    {
+      fix: `Initialize all parts of ${name} with :initialize, or give it a value with :assign.`,
+      names: { variable: name, part: part.name, container },
+    },
+  )
+}
+
+function reshapedPart({ name, container }: PartitionedRecord, part: VariableRecord): Refusal {
+  return new Refusal(
+    'FAILED_PRECONDITION',
+    'partition/part-reshaped',
+    `${part.name} has another shape now than its part of ${name}.`,
+    {
+      fix: `Assign a value of its own shape to ${part.name}, or assign ${name} as a whole.`,
+      names: { variable: name, part: part.name, container },
+    },
+  )
+}
