@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import { Refusal } from '../tensor/index.ts'
+import { parseJson } from './json-reader.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -57,11 +58,11 @@ const streamTypes = new Set([
 export function registerBodies(app: FastifyInstance): void {
   app.addContentTypeParser(
     'application/json',
-    { parseAs: 'string' },
-    async (request: FastifyRequest, text: string | Buffer) => {
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, bytes: string | Buffer) => {
       checkEncoding(request)
-      if (text.length === 0 && request.routeOptions.config.bodyOptional) return {}
-      return parseJson(text as string)
+      if (bytes.length === 0 && request.routeOptions.config.bodyOptional) return {}
+      return parseJson(bytes as Buffer)
     },
   )
   app.addContentTypeParser([...streamTypes], async (request: FastifyRequest, payload: unknown) => {
@@ -118,46 +119,6 @@ export function streamOf(request: FastifyRequest): AsyncIterable<Uint8Array> {
 /** Lets what is left of a refused body run out, so that the connection can go on. */
 export function drain(request: FastifyRequest): void {
   if (!request.raw.readableEnded && !request.raw.destroyed) request.raw.resume()
-}
-
-const poison = /"(?:__proto__|constructor)"|\\u/
-
-/**
- * Parses JSON. Refuses (`http/malformed-json`) what is none, and the keys `__proto__` and
- * `constructor.prototype`, which mean something to JavaScript.
- */
-function parseJson(text: string): unknown {
-  if (text.length === 0) {
-    throw new Refusal('INVALID_ARGUMENT', 'http/empty-body', 'The body is empty; JSON is wanted.')
-  }
-  let value: unknown
-  try {
-    value = poison.test(text) ? JSON.parse(text, refusePoison) : JSON.parse(text)
-  } catch (error) {
-    if (error instanceof Refusal) throw error
-    const problem = error instanceof Error ? error.message : 'it does not parse'
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'http/malformed-json',
-      `The body is not JSON: ${problem}.`,
-    )
-  }
-  return value
-}
-
-function refusePoison(key: string, value: unknown): unknown {
-  const isPoison =
-    key === '__proto__' ||
-    (key === 'constructor' &&
-      typeof value === 'object' &&
-      value !== null &&
-      Object.hasOwn(value, 'prototype'))
-  if (!isPoison) return value
-  throw new Refusal(
-    'INVALID_ARGUMENT',
-    'http/malformed-json',
-    `The body holds the key "${key}", which is never taken.`,
-  )
 }
 
 function checkEncoding(request: FastifyRequest): void {
