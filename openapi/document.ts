@@ -16,9 +16,11 @@ export const documentHead = {
   tags: [
     { name: 'variables', description: 'Named, versioned tensors' },
     { name: 'scopes', description: 'Defaults of variables, inherited downwards' },
+    { name: 'collections', description: 'Named lists of variables and JSON values' },
     { name: 'checkpoints', description: 'Saved sets of values' },
     { name: 'graphs', description: 'GraphDefs and runs' },
     { name: 'models', description: 'Served models, compatible with TensorFlow Serving' },
+    { name: 'events', description: 'What changed, as it is committed' },
     { name: 'service', description: 'Devices, operations, health, limits' },
   ],
 }

@@ -1,6 +1,8 @@
 // What routes and the OpenAPI document share.
 export * from './document.ts'
 export * from './schemas/checkpoints.ts'
+export * from './schemas/collections.ts'
+export * from './schemas/events.ts'
 export * from './schemas/get-variable.ts'
 export * from './schemas/graphs.ts'
 export * from './schemas/models.ts'

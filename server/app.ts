@@ -20,6 +20,8 @@ import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
+import { collectionRoutes } from './routes/collections.ts'
+import { eventRoutes } from './routes/events.ts'
 import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelRoutes } from './routes/models.ts'
@@ -103,6 +105,7 @@ export async function buildApp({
     })
     variableRoutes(routes, service)
     scopeRoutes(routes, service)
+    collectionRoutes(routes, service)
     checkpointRoutes(routes, service)
     serviceRoutes(routes, service)
     modelRoutes(routes, service)
@@ -111,6 +114,7 @@ export async function buildApp({
   variableWriteRoutes(app, service)
   checkpointFileRoutes(app, service)
   graphRoutes(app, service)
+  eventRoutes(app, service)
   await servingRoutes(app, service)
   healthRoutes(app, service, metrics)
   rootRoute(app)

@@ -4,6 +4,7 @@ export type { DeviceStatus } from '../engine/index.ts'
 export type {
   CheckpointEntry,
   CheckpointRecord,
+  CollectionMember,
   Json,
   PageRequest,
   PartitionedRecord,
@@ -11,13 +12,14 @@ export type {
   VariableRecord,
 } from '../store/index.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
+export { collectionKey } from './collections.ts'
 export type { Residence } from './devices.ts'
-export { archiveTools } from './format-tools.ts'
+export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.ts'
+export { archiveTools, zipTools } from './format-tools.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
 export type { Limits } from './limits.ts'
 export type { ModelStatus } from './models.ts'
 export type { UpdateArguments } from './one-op.ts'
-export { zipTools } from './format-tools.ts'
 export { openService } from './open.ts'
 export type { OperationRecord } from './operations.ts'
 export { isPartitioned, type NamedVariable, partitionedView } from './partitioned.ts'
@@ -42,6 +44,6 @@ export {
   updateVerb,
   updateVerbs,
 } from './update-verbs.ts'
-export type { UpdateInput, ValueUpdated } from './variable-update.ts'
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
+export type { UpdateInput, ValueUpdated } from './variable-update.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

@@ -74,5 +74,5 @@ export const defaultLimits: Limits = {
   eventsQueued: 1_000,
   eventHeartbeatMs: 15_000,
   collectionMembersPerRequest: 10_000,
-  collectionMemberBytes: 65_536,
+  collectionMemberBytes: 16_384,
 }

@@ -4,6 +4,7 @@ import type { Store, StoreStatus } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
+import { type Collections, createCollections } from './collections.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
 import { createEvents, type Events } from './events.ts'
@@ -34,6 +35,7 @@ export interface Service {
   readonly stored: StoredValues
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
+  readonly collections: Collections
   readonly devices: Devices
   readonly events: Events
   readonly operations: Operations
@@ -96,6 +98,7 @@ export function createService(parts: ServiceParts): Service {
     stored: createStoredValues(context),
     checkpoints,
     files: createCheckpointFiles(context),
+    collections: createCollections(context),
     devices,
     events,
     operations,

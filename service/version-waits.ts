@@ -128,7 +128,7 @@ export function createVersionWaits(context: Pick<Context, 'store' | 'limits'>): 
 
   return {
     async waitForVersions(container, names, minVersion, { timeoutMs, signal } = {}) {
-      const time = timeoutMs ?? limits.waitDefaultMs
+      const time = timeoutMs ?? Math.min(limits.waitDefaultMs, limits.waitMostMs)
       checkWait(minVersion, time, limits.waitMostMs)
       if (hasEnded) throw closing()
       if (waiters.size >= limits.waits) throw tooMany(limits.waits)
