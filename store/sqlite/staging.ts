@@ -228,18 +228,24 @@ export class SqliteStaging implements Staging {
   async #end(removePacks: boolean): Promise<void> {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    this.#releaseBases()
     await Promise.allSettled([...this.#adding, this.#sealed])
+    this.#releaseBases()
     this.#host.forget(this.#contents.keys())
     this.#contents.clear()
-    const released = [...this.#held].map((valueId) =>
-      this.#host.writer.call('release', { valueId }),
-    )
-    await Promise.allSettled(released)
     if (!this.isBulk) return
     const request = { staging: this.id, remove: removePacks }
     // Where a worker is lost the next start of the store removes what is left.
     await Promise.allSettled([...this.#lanes].map((lane) => lane.call('discard', request)))
     await Promise.allSettled([this.#host.writer.call('unpin', { staging: this.id })])
+  }
+
+  #releaseBases(): void {
+    for (const valueId of this.#held) {
+      // Where the store worker is lost there is nothing left to release.
+      this.#host.writer.call('release', { valueId }).catch(() => undefined)
+    }
+    this.#held.clear()
   }
 
   async #add(tensor: Incoming): Promise<StagedValue> {
