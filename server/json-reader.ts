@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer'
 import { Refusal } from '../tensor/index.ts'
 
 /** Lists and objects within each other. A tensor has at most 254 dimensions. */
-const mostDepth = 512
+const mostDepth = 1_000
 /** Keys of one object. As many names as one request may list. */
 const mostKeys = 10_000
 
