@@ -6,7 +6,7 @@ import type { CollectionMember, CollectionRecord, Json, Page, PageRequest } from
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
-import { checkCollectionName, checkContainerName } from './names.ts'
+import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
 import { unknownVariable } from './variable-create.ts'
 
 /** How one asks for the members of a collection. */
@@ -78,11 +78,6 @@ export function createCollections(context: Context): Collections {
       )
     },
   }
-}
-
-/** The collection that a name means: `global_variables` is TensorFlow's function for `variables`. */
-export function collectionKey(name: string): string {
-  return name === 'global_variables' ? 'variables' : name
 }
 
 /** The name by which TensorFlow would filter a member; undefined where it has none. */

@@ -58,6 +58,14 @@ export function checkCollectionName(name: string, limits: Limits): void {
   )
 }
 
+/**
+ * The collection that a name means: what TensorFlow's function `global_variables` lists is kept under
+ * the key `variables`, and both names mean that here.
+ */
+export function collectionKey(name: string): string {
+  return name === 'global_variables' ? 'variables' : name
+}
+
 /** Refuses (INVALID_ARGUMENT, `name/invalid`) a name of more characters than are allowed. */
 export function checkNameLength(what: string, name: string, limits: Limits): void {
   if (name.length <= limits.nameLength) return

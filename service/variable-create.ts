@@ -25,7 +25,7 @@ import type { Context } from './context.ts'
 import { initializerOf } from './given-initializer.ts'
 import { once } from './idempotency.ts'
 import type { Limits } from './limits.ts'
-import { checkCollectionName, checkContainerName, checkNameLength } from './names.ts'
+import { checkCollectionName, checkContainerName, checkNameLength, collectionKey } from './names.ts'
 import { findNamed, type NamedVariable } from './partitioned.ts'
 import { scopeKeys, scopeOfRequest } from './scopes.ts'
 import { type GivenInitializer, keptInitializer } from './stored-initializer.ts'
@@ -137,7 +137,8 @@ async function askedOf(
   scopeType: DType,
 ): Promise<GetVariable<GivenInitializer>> {
   const { container, initializer: given, dtype } = request
-  const { name, shape, trainable, collections, device, reuse, partitions } = request
+  const { name, shape, trainable, device, reuse, partitions } = request
+  const collections = request.collections?.map(collectionKey)
   const initializer = given && (await initializerOf(context, container, given, dtype ?? scopeType))
   const withoutInitializer = !request.validateShape
   const asked = { name, shape, dtype, trainable, collections, device, reuse, partitions }

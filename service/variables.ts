@@ -12,7 +12,7 @@ import type {
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { initialWrites } from './initialize.ts'
-import { checkCollectionName, checkContainerName } from './names.ts'
+import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
 import {
   findNamed,
   findPartitioned,
@@ -88,7 +88,7 @@ export function createVariables(context: Context): Variables {
   return {
     create: (request) => createVariable(context, request),
     get: (container, name) => findNamed(context, container, name),
-    list: (filter, page) => catalogue.listVariables(filter, page),
+    list: (filter, page) => catalogue.listVariables(withKey(filter), page),
     listPartitioned: (container, page) => catalogue.listPartitioned(container, page),
     async update(container, name, changes, options) {
       const described = ['update_variable', container, name, changes]
@@ -136,19 +136,28 @@ export async function* everyVariable(
 ): AsyncIterable<VariableRecord> {
   let cursor: string | undefined
   do {
-    const page: Page<VariableRecord> = await context.store.catalogue.listVariables(filter, {
-      limit: context.limits.pageEntries,
-      cursor,
-    })
+    const page: Page<VariableRecord> = await context.store.catalogue.listVariables(
+      withKey(filter),
+      {
+        limit: context.limits.pageEntries,
+        cursor,
+      },
+    )
     yield* page.items
     cursor = page.cursor
   } while (cursor !== undefined)
 }
 
+/** The filter with the collection's key for its name. */
+function withKey(filter: VariableFilter): VariableFilter {
+  const { collection } = filter
+  return collection === undefined ? filter : { ...filter, collection: collectionKey(collection) }
+}
+
 function updateOf(context: Context, record: VariableRecord, changes: VariableChanges): Change {
   const { container, name } = record
   const trainable = changes.trainable ?? record.trainable
-  const collections = new Set(changes.collections ?? record.collections)
+  const collections = new Set(changes.collections?.map(collectionKey) ?? record.collections)
   for (const collection of collections) checkCollectionName(collection, context.limits)
   if (changes.trainable === true) collections.add('trainable_variables')
   if (changes.trainable === false) collections.delete('trainable_variables')
@@ -197,7 +206,8 @@ async function selected(context: Context, selection: InitializeSelection): Promi
     records = [...distinct.values()]
   }
   const wanted = records.filter((record) => {
-    const isMember = collection === undefined || record.collections.includes(collection)
+    const isMember =
+      collection === undefined || record.collections.includes(collectionKey(collection))
     return isMember && !(selection.onlyUninitialized && record.value !== undefined)
   })
   return { records: wanted, wholes }
