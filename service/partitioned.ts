@@ -42,6 +42,41 @@ export async function findNamed(
   return record ?? findPartitioned(context, container, name)
 }
 
+/**
+ * What several names stand for, from one snapshot, in the order asked. Refuses as {@link findNamed}.
+ */
+export async function findManyNamed(
+  context: Context,
+  container: string,
+  names: readonly string[],
+): Promise<readonly NamedVariable[]> {
+  const { catalogue } = context.store
+  const records = byName(await catalogue.variables(container, names))
+  if (records.size === new Set(names).size)
+    return names.map((name) => records.get(name) as VariableRecord)
+  const others = names.filter((name) => !records.has(name))
+  const wholes = byName(await catalogue.partitioned(container, others))
+  const missing = others.find((name) => !wholes.has(name))
+  if (missing !== undefined) throw unknownVariable(container, missing)
+  // Once it is known which variables are meant, one look takes them all.
+  const partNames = [...wholes.values()].flatMap(({ parts }) => parts.map(({ name }) => name))
+  const all = byName(await catalogue.variables(container, [...names, ...partNames]))
+  const present = (name: string): VariableRecord => {
+    const record = all.get(name)
+    if (record === undefined) throw unknownVariable(container, name)
+    return record
+  }
+  return names.map((name) => {
+    const whole = wholes.get(name)
+    if (whole === undefined) return present(name)
+    return { ...whole, parts: whole.parts.map((part) => present(part.name)) }
+  })
+}
+
+function byName<T extends { readonly name: string }>(records: readonly T[]): Map<string, T> {
+  return new Map(records.map((record) => [record.name, record]))
+}
+
 /** The partitioned variable of that name. Refuses NOT_FOUND `variable/unknown`. */
 export async function findPartitioned(
   context: Context,

@@ -13,6 +13,7 @@ import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
 import { checkContainerName } from './names.ts'
 import { createOperations, type Operations } from './operations.ts'
+import { withPartitionedWrites } from './partitioned-writes.ts'
 import { createPredictions, type Predictions } from './predict.ts'
 import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
 import { createRuns } from './runs.ts'
@@ -94,7 +95,7 @@ export function createService(parts: ServiceParts): Service {
     scopes: createScopes(context),
     variables: createVariables(context),
     reads: createVariableReads(context, events),
-    writes: createVariableWrites(context),
+    writes: withPartitionedWrites(context, createVariableWrites(context)),
     stored: createStoredValues(context),
     checkpoints,
     files: createCheckpointFiles(context),

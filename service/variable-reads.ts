@@ -1,10 +1,17 @@
 // The values of variables on their way out: what a name stands for now, from one snapshot, once it has a
 // version, or in a checkpoint; whole or a part. The bytes come from the readable value.
-import type { VariableRecord } from '../store/index.ts'
+import type { PartitionedRecord, VariableRecord } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { checkpointTensor, findCheckpoint } from './checkpoint-reads.ts'
 import type { Context } from './context.ts'
 import { findVariable, type InitializedVariable, initialized } from './find-variable.ts'
+import {
+  findManyNamed,
+  findNamed,
+  isPartitioned,
+  partitionedReadable,
+  versionOf,
+} from './partitioned.ts'
 import type { ReadableValue } from './readable.ts'
 import { sliceReadable } from './slices.ts'
 import { storedReadable } from './stored-values.ts'
@@ -75,11 +82,18 @@ export function createVariableReads(
     return { container, name, version, checkpoint: undefined, value: storedReadable(values, value) }
   }
 
+  function presentWhole(whole: PartitionedRecord): VariableValue {
+    const { container, name } = whole
+    const value = partitionedReadable(context, whole)
+    return { container, name, version: versionOf(whole), checkpoint: undefined, value }
+  }
+
   async function presentMany(
     container: string,
     names: readonly string[],
   ): Promise<readonly VariableValue[]> {
-    return (await readMany(container, names)).map(present)
+    const found = await findManyNamed(context, container, names)
+    return found.map((named) => (isPartitioned(named) ? presentWhole(named) : present(named)))
   }
 
   async function pastMany(
@@ -133,7 +147,10 @@ export function createVariableReads(
 
   return {
     async value(container, name, wishes) {
-      if (wishes === undefined) return present(await findVariable(context, container, name))
+      if (wishes === undefined) {
+        const named = await findNamed(context, container, name)
+        return isPartitioned(named) ? presentWhole(named) : present(named)
+      }
       const [found] = await whole(container, [name], wishes)
       return sliced(found, wishes.slice)
     },

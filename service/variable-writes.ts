@@ -1,9 +1,11 @@
 // The values of variables on their way in: replacing them here; what one op makes of them is
 // variable-update.ts's.
-import type { Change, ValueRecord, VariableRecord } from '../store/index.ts'
+import type { Change, VariableRecord } from '../store/index.ts'
 import { fitsShape, Refusal, type Shape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
+import type { ReadableValue } from './readable.ts'
+import { storedReadable } from './stored-values.ts'
 import { checkAssignable, type Declaration, type TensorInput } from './tensor-input.ts'
 import { findVariable } from './variable-reads.ts'
 import { type UpdateRequest, updateVariable, type ValueUpdated } from './variable-update.ts'
@@ -18,7 +20,7 @@ export interface AssignOptions extends WriteOptions {
 
 export interface VariableWrites {
   /** The value that a write left, for a reply that shows it. */
-  written(written: ValueWritten): Promise<ValueRecord>
+  written(written: ValueWritten): Promise<ReadableValue>
   /** Replaces the value. `shape` is the new shape where the variable was declared anew. */
   assign(
     container: string,
@@ -35,7 +37,7 @@ export function createVariableWrites(context: Context): VariableWrites {
   return {
     async written({ container, name, version, valueId }) {
       const value = await context.store.values.record(valueId)
-      if (value !== undefined) return value
+      if (value !== undefined) return storedReadable(context.store.values, value)
       throw new Refusal(
         'NOT_FOUND',
         'value/gone',

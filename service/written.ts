@@ -22,6 +22,8 @@ export interface WriteOptions {
 /** What a write did, and the value that it left. */
 export interface ValueWritten extends Written {
   readonly valueId: ValueId
+  /** Of a partitioned variable: the values of its parts, the first of which is `valueId`. */
+  readonly parts?: readonly ValueId[] | undefined
 }
 
 /** What a commit of one value did. */

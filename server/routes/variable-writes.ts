@@ -179,7 +179,7 @@ async function sendWritten(
   reply.header('x-variable-version', written.version)
   return sendValue(request, reply, service, {
     name: written.name,
-    value: service.stored.of(value),
+    value,
     members,
     etag: members.etag,
   })
