@@ -15,6 +15,7 @@ import { documentHead, nameSchemas } from '../openapi/index.ts'
 import type { Service } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { drain, essenceOf, registerBodies, wrongType } from './bodies.ts'
+import { answerBrokenRequest } from './broken-requests.ts'
 import { refusalOf, replyWithProblem } from './errors.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
@@ -77,8 +78,11 @@ export async function buildApp({
     },
     exposeHeadRoutes: true,
     frameworkErrors: (error, request, reply) => {
-      void replyWithProblem(refusalOf(error), request, reply)
+      const refusal = refusalOf(error)
+      metrics.refused(refusal.reason)
+      void replyWithProblem(refusal, request, reply)
     },
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, metrics.refused),
   })
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   app.setValidatorCompiler(validatorCompiler as Parameters<typeof app.setValidatorCompiler>[0])

@@ -92,6 +92,7 @@ const exceptions: Readonly<Partial<Record<Code, Readonly<Record<string, number>>
   },
   OUT_OF_RANGE: { 'http/range': 416 },
   RESOURCE_EXHAUSTED: {
+    'http/headers-too-large': 431,
     'body/': 413,
     'json/': 413,
     'tensor/': 413,
@@ -105,7 +106,7 @@ const exceptions: Readonly<Partial<Record<Code, Readonly<Record<string, number>>
     'device/': 507,
   },
   DATA_LOSS: { 'store/': 500 },
-  UNAVAILABLE: {},
+  DEADLINE_EXCEEDED: { 'http/request-timeout': 408 },
 }
 
 const retryAfterSeconds = 1
@@ -182,6 +183,11 @@ const fastifyRefusals: Readonly<Record<string, readonly [Code, string, string]>>
     'INVALID_ARGUMENT',
     'name/invalid',
     'The name in the path is too long.',
+  ],
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: [
+    'NOT_FOUND',
+    'http/unknown-route',
+    'There is nothing at this path for this method.',
   ],
   FST_ERR_NOT_FOUND: ['NOT_FOUND', 'http/unknown-route', 'There is nothing at this path.'],
   FST_UNDER_PRESSURE: [
