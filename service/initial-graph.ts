@@ -105,8 +105,8 @@ interface Part {
   readonly stream: StreamNodes | undefined
 }
 
-function scalar({ graph, name, dtype }: Part, suffix: string, value: number): string {
-  const element = isBigInt(dtype) ? BigInt(value) : value
+function scalar({ graph, name, dtype }: Part, suffix: string, value: number | bigint): string {
+  const element = isBigInt(dtype) ? BigInt(value) : Number(value)
   return graph.constant(`${name}/${suffix}`, tensorOfElements(dtype, [], [element]))
 }
 
@@ -163,8 +163,8 @@ const philox = 1
 
 function addUniform(
   part: Part,
-  minimum: number,
-  maximum: number,
+  minimum: number | bigint,
+  maximum: number | bigint,
   seeds: Seeds,
   shape: Shape,
 ): string {
@@ -179,8 +179,8 @@ function addUniform(
 
 function addIntegers(
   part: Part,
-  minimum: number,
-  maximum: number,
+  minimum: number | bigint,
+  maximum: number | bigint,
   seeds: Seeds,
   shape: Shape,
 ): string {

@@ -4,9 +4,18 @@
 
 import type { Json } from '../store/index.ts'
 import { type DType, elementCountOf, kindOf, Refusal, type Shape } from '../tensor/index.ts'
+import {
+  constantElements,
+  type InitializerDescription,
+  invalidInitializer,
+  numberArgument,
+  type Seeds,
+  seedsOf,
+  textArgument,
+  wholeArgument,
+} from './initializer-arguments.ts'
 
-/** The two seeds of a random op; both 0 where it shall draw other numbers each time. */
-export type Seeds = readonly [seed: number, seed2: number]
+export type { InitializerDescription, Seeds } from './initializer-arguments.ts'
 
 /** Where the part of a partitioned variable lies. */
 export interface PlannedPart {
@@ -25,8 +34,9 @@ export type ComputedPlan =
   | { readonly fill: 'orthogonal'; readonly gain: number; readonly seeds: Seeds }
   | {
       readonly fill: 'uniform'
-      readonly minimum: number
-      readonly maximum: number
+      /** Bigints for a type of whole numbers. */
+      readonly minimum: number | bigint
+      readonly maximum: number | bigint
       readonly seeds: Seeds
     }
   | {
@@ -40,9 +50,6 @@ export type ComputedPlan =
 export type FillPlan =
   | { readonly fill: 'constant'; readonly elements: readonly Json[] }
   | ComputedPlan
-
-/** An initializer as a request gives it: a kind and its arguments. */
-export type InitializerDescription = { readonly kind: string } & { readonly [key: string]: Json }
 
 interface Scaling {
   readonly scale: number
@@ -66,7 +73,7 @@ const seedArguments = ['seed', 'graph_seed']
 const argumentsOfKind: Readonly<Record<string, readonly string[]>> = {
   zeros: [],
   ones: [],
-  constant: ['value'],
+  constant: ['value', 'verify_shape'],
   identity: ['gain'],
   orthogonal: ['gain', ...seedArguments],
   random_uniform: ['minval', 'maxval', ...seedArguments],
@@ -101,21 +108,29 @@ export function planInitializer(
   if (kind === 'zeros') return { fill: 'constant', elements: [zeroOf(dtype)] }
   if (kind === 'ones') return { fill: 'constant', elements: [oneOf(dtype)] }
   if (kind === 'constant')
-    return { fill: 'constant', elements: constantElements(description, dtype, shape) }
+    return {
+      fill: 'constant',
+      elements: constantElements(description, dtype, shape, zeroOf(dtype)),
+    }
   if (kind === 'identity') {
     if (shape.length !== 2) {
-      throw invalid('Identity matrix initializer can only be used for 2D matrices.')
+      throw invalidInitializer('Identity matrix initializer can only be used for 2D matrices.')
     }
     return { fill: 'identity', gain: identityGain(description, dtype), part }
   }
   if (kindOf(dtype) !== 'float') {
     const integerUniform = kind === 'random_uniform' && (dtype === 'int32' || dtype === 'int64')
-    if (!integerUniform) throw invalid(`Expected floating point type, got ${dtype}.`)
+    if (!integerUniform) throw invalidInitializer(`Expected floating point type, got ${dtype}.`)
   }
   switch (kind) {
     case 'orthogonal':
       if (shape.length < 2) {
-        throw invalid('The tensor to initialize must be at least two-dimensional')
+        throw invalidInitializer('The tensor to initialize must be at least two-dimensional')
+      }
+      if (dtype !== 'float32' && dtype !== 'float64') {
+        throw invalidInitializer(
+          `There is no Qr of ${dtype}: float32 and float64 can be orthogonal.`,
+        )
       }
       return { fill: 'orthogonal', gain: numberArgument(description, 'gain', 1), seeds }
     case 'random_uniform':
@@ -142,21 +157,22 @@ function identityGain(description: InitializerDescription, dtype: DType): number
   const gain = numberArgument(description, 'gain', 1)
   const kind = kindOf(dtype)
   if (kind !== 'float' && kind !== 'signed' && kind !== 'unsigned') {
-    throw invalid(`Expected a type of real numbers, got ${dtype}.`)
+    throw invalidInitializer(`Expected a type of real numbers, got ${dtype}.`)
   }
   if (kind === 'float' || Number.isSafeInteger(gain)) return gain
-  throw invalid(`The gain of a ${dtype} variable is a whole number.`)
+  throw invalidInitializer(`The gain of a ${dtype} variable is a whole number.`)
 }
 
 function uniformPlan(description: InitializerDescription, dtype: DType, seeds: Seeds): FillPlan {
-  const minimum = numberArgument(description, 'minval', 0)
-  const isInteger = kindOf(dtype) !== 'float'
-  const maximum = numberArgument(description, 'maxval', isInteger ? undefined : 1)
-  if (isInteger && !(Number.isSafeInteger(minimum) && Number.isSafeInteger(maximum))) {
-    throw invalid(`minval and maxval of a ${dtype} variable are whole numbers.`)
+  if (kindOf(dtype) === 'float') {
+    const minimum = numberArgument(description, 'minval', 0)
+    const maximum = numberArgument(description, 'maxval', 1)
+    return { fill: 'uniform', minimum, maximum, seeds }
   }
-  if (isInteger && minimum >= maximum) {
-    throw invalid(`Need minval < maxval, got ${minimum} >= ${maximum}`)
+  const minimum = wholeArgument(description, 'minval', dtype, 0)
+  const maximum = wholeArgument(description, 'maxval', dtype)
+  if (minimum >= maximum) {
+    throw invalidInitializer(`Need minval < maxval, got ${minimum} >= ${maximum}`)
   }
   return { fill: 'uniform', minimum, maximum, seeds }
 }
@@ -170,13 +186,13 @@ function scalingOf(description: InitializerDescription): Scaling {
 }
 
 function scaledPlan(scaling: Scaling, shape: Shape, seeds: Seeds): FillPlan {
-  if (!(scaling.scale > 0)) throw invalid('`scale` must be positive float.')
+  if (!(scaling.scale > 0)) throw invalidInitializer('`scale` must be positive float.')
   const { fanIn, fanOut } = fansOf(shape)
   const fans = { fan_in: fanIn, fan_out: fanOut, fan_avg: (fanIn + fanOut) / 2 }
   if (!Object.hasOwn(fans, scaling.mode))
-    throw invalid(`Invalid \`mode\` argument: ${scaling.mode}`)
+    throw invalidInitializer(`Invalid \`mode\` argument: ${scaling.mode}`)
   const scale = scaling.scale / Math.max(1, fans[scaling.mode as keyof typeof fans])
-  switch (scaling.distribution) {
+  switch (scaling.distribution.toLowerCase()) {
     case 'uniform': {
       const limit = Math.sqrt(3 * scale)
       return { fill: 'uniform', minimum: -limit, maximum: limit, seeds }
@@ -192,7 +208,7 @@ function scaledPlan(scaling: Scaling, shape: Shape, seeds: Seeds): FillPlan {
     case 'untruncated_normal':
       return { fill: 'normal', mean: 0, deviation: Math.sqrt(scale), seeds }
     default:
-      throw invalid(`Invalid \`distribution\` argument: ${scaling.distribution}`)
+      throw invalidInitializer(`Invalid \`distribution\` argument: ${scaling.distribution}`)
   }
 }
 
@@ -217,33 +233,8 @@ function checkArguments(description: InitializerDescription): void {
   for (const key of Object.keys(description)) {
     if (key === 'kind' || argumentsOfKind[kind].includes(key)) continue
     const known = argumentsOfKind[kind].join(', ') || 'none'
-    throw invalid(`The initializer ${kind} has no argument "${key}" (it has: ${known}).`)
+    throw invalidInitializer(`The initializer ${kind} has no argument "${key}" (it has: ${known}).`)
   }
-}
-
-function constantElements(
-  description: InitializerDescription,
-  dtype: DType,
-  shape: Shape,
-): readonly Json[] {
-  const value = description.value ?? zeroOf(dtype)
-  const elements = flattened(value, kindOf(dtype) === 'complex')
-  const count = elementCountOf(shape)
-  if (elements.length > count && count > 0) {
-    throw invalid(
-      `Too many elements provided. Needed at most ${count}, but received ${elements.length}`,
-    )
-  }
-  if (elements.length === 0 && count > 0) throw invalid('A constant needs at least one element.')
-  return elements
-}
-
-/** The elements of nested lists; a complex element is itself a list of two. */
-function flattened(value: Json, isComplex: boolean): readonly Json[] {
-  if (!Array.isArray(value)) return [value]
-  const list: readonly Json[] = value
-  const isPair = isComplex && list.length === 2 && !list.some((part) => Array.isArray(part))
-  return isPair ? [list] : list.flatMap((item) => flattened(item, isComplex))
 }
 
 function zeroOf(dtype: DType): Json {
@@ -253,59 +244,7 @@ function zeroOf(dtype: DType): Json {
 }
 
 function oneOf(dtype: DType): Json {
-  if (dtype === 'string') throw invalid('Expected numeric or boolean dtype, got string.')
+  if (dtype === 'string') throw invalidInitializer('Expected numeric or boolean dtype, got string.')
   if (kindOf(dtype) === 'complex') return [1, 0]
   return dtype === 'bool' ? true : 1
-}
-
-function numberArgument(
-  description: InitializerDescription,
-  key: string,
-  fallback: number | undefined,
-): number {
-  const value = description[key] ?? fallback
-  if (typeof value === 'number' && Number.isFinite(value)) return value
-  throw invalid(
-    value === undefined
-      ? `The initializer ${description.kind} needs the argument "${key}".`
-      : `The argument "${key}" of the initializer ${description.kind} is a number; ${JSON.stringify(value)} was given.`,
-  )
-}
-
-function textArgument(description: InitializerDescription, key: string, fallback: string): string {
-  const value = description[key] ?? fallback
-  if (typeof value === 'string') return value
-  throw invalid(`The argument "${key}" of the initializer ${description.kind} is a string.`)
-}
-
-// tensorflow/python/framework/random_seed.py (get_seed): the graph's seed where only an op has one, and
-// the modulus that keeps seeds within 31 bits.
-const defaultGraphSeed = 87_654_321
-const seedModulus = 2 ** 31 - 1
-
-/** The seeds that TensorFlow gives a random op made with this op seed, in a graph of this seed. */
-function seedsOf(description: InitializerDescription): Seeds {
-  const opSeed = seedArgument(description, 'seed')
-  const graphSeed = seedArgument(description, 'graph_seed')
-  if (opSeed === undefined) {
-    if (graphSeed === undefined) return [0, 0]
-    throw invalid('A "graph_seed" wants a "seed" beside it: REST has no count of operations.')
-  }
-  const seeds: Seeds = [truncated(graphSeed ?? defaultGraphSeed), truncated(opSeed)]
-  return seeds[0] === 0 && seeds[1] === 0 ? [0, seedModulus] : seeds
-}
-
-function truncated(seed: number): number {
-  return ((seed % seedModulus) + seedModulus) % seedModulus
-}
-
-function seedArgument(description: InitializerDescription, key: string): number | undefined {
-  const seed = description[key]
-  if (seed === undefined || seed === null) return undefined
-  if (typeof seed === 'number' && Number.isSafeInteger(seed)) return seed
-  throw invalid('A seed is a whole number.')
-}
-
-function invalid(message: string): Refusal {
-  return new Refusal('INVALID_ARGUMENT', 'initializer/invalid', message)
 }

@@ -272,6 +272,45 @@ t.test('an expression that cannot be is refused when the variable is made', asyn
   await refusal(deep, { message: /at most 16 levels/ })
 })
 
+t.test('bounds beyond 2^53 are exact, and an upper one is never drawn', async (t) => {
+  const bounds = { minval: '9007199254740993', maxval: '9007199254740994', seed: 3 }
+  await make('draws', 'exact', { kind: 'random_uniform', ...bounds }, 'int64', [3])
+  await initialize('draws', ['exact'])
+  const { value } = await service.reads.read('draws', 'exact')
+  const tensor = (await service.stored.tensor(value)) as NumericTensor
+  t.same(elementsOf(tensor), [9007199254740993n, 9007199254740993n, 9007199254740993n])
+})
+
+t.test('a constant is a scalar or a dense array that fits', async (t) => {
+  const plan = (given: object, dtype: DType = 'float32') =>
+    planInitializer({ kind: 'constant', ...given }, dtype, [2, 2])
+  t.same(plan({}), { fill: 'constant', elements: [0] })
+  t.same(plan({ value: [[1, 2]] }), { fill: 'constant', elements: [1, 2] })
+  t.same(plan({ value: [[1, 2]] }, 'complex64'), { fill: 'constant', elements: [[1, 2]] })
+  const square = [
+    [1, 2],
+    [3, 4],
+  ]
+  t.same(plan({ value: square, verify_shape: true }), { fill: 'constant', elements: [1, 2, 3, 4] })
+  const says = (message: string | RegExp) => ({ reason: 'initializer/invalid', message })
+  t.throws(() => plan({ value: [[1, 2], [3]] }), says(/^Argument must be a dense tensor/))
+  t.throws(() => plan({ value: [1, [2]] }), says(/^Argument must be a dense tensor/))
+  t.throws(() => plan({ value: { a: 1 } }), says(/^Invalid type for initial value: \{"a":1\}/))
+  t.throws(() => plan({ value: null }), says(/^Invalid type for initial value: null/))
+  t.throws(() => plan({ value: [] }), says('A constant needs at least one element.'))
+  t.throws(
+    () => plan({ value: [1, 2], verify_shape: true }),
+    says("Expected Tensor's shape: [2,2], got [2]."),
+  )
+  t.throws(() => plan({ value: 1, verify_shape: 1 }), says(/is true or false/))
+})
+
+t.test('distributions are known in any case of their letters', async (t) => {
+  const plan = (distribution: string) =>
+    planInitializer({ kind: 'variance_scaling', distribution, seed: 1 }, 'float32', [2, 2])
+  t.same(plan('Uniform'), plan('uniform'))
+})
+
 t.test("arguments that cannot be are refused in TensorFlow's words", async (t) => {
   const plan =
     (description: { kind: string }, dtype: DType = 'float32') =>
@@ -298,6 +337,18 @@ t.test("arguments that cannot be are refused in TensorFlow's words", async (t) =
     plan({ kind: 'random_normal', graph_seed: 5 } as never),
     says(/"graph_seed" wants a "seed"/),
   )
+  t.throws(plan({ kind: 'orthogonal' }, 'float16'), says(/no Qr of float16/))
+  t.throws(
+    plan({ kind: 'random_uniform' }, 'int32'),
+    says('Must specify maxval for integer dtype int32'),
+  )
+  const beyond = { kind: 'random_uniform', maxval: 2 ** 31 }
+  t.throws(plan(beyond, 'int32'), says(/whole numbers of that type.*"maxval" is 2147483648/))
+  t.throws(
+    plan({ kind: 'random_uniform', maxval: '0x10' } as never, 'int64'),
+    says(/whole numbers/),
+  )
+  t.throws(plan({ kind: 'random_normal', stddev: null } as never), says(/number; null was given/))
   t.throws(plan({ kind: 'constant', value: [1, 2, 3, 4, 5] } as never), says(/Too many elements/))
   t.throws(plan({ kind: 'random_normal', stddev: 'x' } as never), says(/is a number/))
   t.throws(plan({ kind: 'random_normal', seed: 0.5 } as never), says('A seed is a whole number.'))
