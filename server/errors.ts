@@ -94,6 +94,7 @@ const exceptions: Readonly<Partial<Record<Code, Readonly<Record<string, number>>
   RESOURCE_EXHAUSTED: {
     'http/headers-too-large': 431,
     'body/': 413,
+    'collection/': 413,
     'json/': 413,
     'tensor/': 413,
     'file/': 413,

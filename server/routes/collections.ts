@@ -33,7 +33,7 @@ const tags = ['collections']
 const namedCollection = Type.Object({
   name: Type.String({
     description:
-      'Any name, such as variables, trainable_variables, local_variables, model_variables or losses; a colon in it goes as %3A. The key of global_variables() is variables in TensorFlow, and both names mean it here.',
+      'Any name, such as variables, trainable_variables, local_variables, model_variables or losses. The key of global_variables() is variables in TensorFlow, and both names mean it here.',
   }),
 })
 
@@ -79,7 +79,7 @@ function readRoutes(app: App, service: Service): void {
     },
   )
   app.get(
-    '/v1/collections/:name([^:]+)',
+    '/v1/collections/:name',
     {
       schema: {
         tags,
@@ -118,7 +118,7 @@ function readRoutes(app: App, service: Service): void {
 
 function writeRoutes(app: App, service: Service): void {
   app.post(
-    '/v1/collections/:name([^:]+)',
+    '/v1/collections/:name',
     {
       schema: {
         tags,
@@ -158,7 +158,7 @@ function writeRoutes(app: App, service: Service): void {
     },
   )
   app.delete(
-    '/v1/collections/:name([^:]+)',
+    '/v1/collections/:name',
     {
       schema: {
         tags,
