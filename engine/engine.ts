@@ -71,11 +71,24 @@ export interface RunRequest {
   readonly report?: boolean | undefined
 }
 
+/** Bytes of a value: `length` of them from `offset` on. */
+export interface ByteRange {
+  readonly offset: number
+  readonly length: number
+}
+
 /** A variable that a run assigned; the value stays on the device under `handle` until released or adopted. */
 export interface Assigned extends VariableName {
   readonly handle: Handle
   readonly dtype: DType
   readonly shape: Shape
+  /**
+   * The value of the store from which it differs in `dirty` ranges at most, where the run says so: the one
+   * that its variable was bound to, of the same type and shape.
+   */
+  readonly base?: ValueKey | undefined
+  /** Ascending, apart from each other, at element borders; with `base` only. */
+  readonly dirty?: readonly ByteRange[] | undefined
 }
 
 /** How a run went, for people. Times in milliseconds. */
@@ -141,6 +154,8 @@ export interface Engine {
   run(request: RunRequest): Promise<RunReply>
   /** The value of a handle, brought from its device. */
   read(handle: Handle): Promise<Tensor>
+  /** Only such bytes of a handle's value, in the order of the ranges, which lie at element borders. Not for strings. */
+  readRanges(handle: Handle, ranges: readonly ByteRange[]): Promise<readonly Uint8Array[]>
   /** The handle's value now is the store's `value`: it stays resident under that key; the handle ends. */
   adopt(handle: Handle, value: ValueKey): Promise<void>
   /** The handle is not wanted any more. */

@@ -9,6 +9,7 @@ import {
   type TensorType,
 } from '../../tensor/index.ts'
 import type {
+  ByteRange,
   DeviceStatus,
   Engine,
   EngineOptions,
@@ -262,6 +263,10 @@ class WorkerEngine implements Engine {
 
   read(handle: Handle): Promise<Tensor> {
     return this.#call('read', [handle])
+  }
+
+  readRanges(handle: Handle, ranges: readonly ByteRange[]): Promise<readonly Uint8Array[]> {
+    return this.#call('readRanges', [handle, ranges])
   }
 
   adopt(handle: Handle, value: ValueKey): Promise<void> {

@@ -8,6 +8,7 @@ import {
   type DType,
   elementCountOf,
   isNumeric,
+  type NumericTensor,
   numericTensor,
   packStrings,
   Refusal,
@@ -17,6 +18,7 @@ import {
 import type { Device } from '../device/device.ts'
 import type {
   Assigned,
+  ByteRange,
   DeviceStatus,
   Engine,
   GraphSummary,
@@ -30,8 +32,10 @@ import type {
 } from '../engine.ts'
 import {
   type Answer,
+  type Donors,
   effectsOf,
   type Need,
+  noDonors,
   type Pause,
   Placement,
   planStage,
@@ -46,7 +50,7 @@ import {
 import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
 import { IdleWatch } from './idle.ts'
 import { decodeGraph, feedsOf, keyOf, planKey, targetsOf, tensorOf } from './request.ts'
-import { Residency } from './residency.ts'
+import { type DeviceBuffer, Residency } from './residency.ts'
 import { EngineState } from './state.ts'
 import { Turns } from './turns.ts'
 
@@ -59,6 +63,10 @@ export interface CoreOptions {
   readonly fuse?: boolean
   /** Idle time after which spare memory goes back to the system; a minute where it is absent. */
   readonly idleMs?: number | undefined
+  /** Elements from which on variables are patched where few elements of them change; for tests. */
+  readonly patchFrom?: number
+  /** Elements from which on values that are made anew may take the place of old ones; for tests. */
+  readonly donateFrom?: number
   /** A fresh 64-bit number for random streams without a seed. */
   readonly randomSeed?: () => bigint
 }
@@ -67,6 +75,11 @@ export interface CoreOptions {
 const defaultIdleMs = 60_000
 /** Less spare memory is not worth it. */
 const leastIdleBytes = 64 * 2 ** 20
+
+/** Below so many elements making a variable anew costs no more than patching it. */
+const defaultPatchFrom = 2 ** 16
+/** Below so many elements memory for a second value is not worth loading the first again, should it be wanted. */
+const defaultDonateFrom = 2 ** 18
 
 /** Plans kept. */
 const maxPlans = 256
@@ -218,6 +231,8 @@ export class EngineCore implements Engine, ExecutionHost {
     const started = performance.now()
     const state = this.#state.overlay()
     const execution = new Execution(this, feeds, bindings, state)
+    this.#settle(bindings)
+    const donors = await this.#donors(request, bindings)
     const report = {
       planned: false,
       planMs: 0,
@@ -232,14 +247,14 @@ export class EngineCore implements Engine, ExecutionHost {
       return result
     }
     try {
-      const plan = await this.#plan(request, graph, feeds, bindings, planning)
+      const plan = await this.#plan(request, graph, feeds, bindings, donors, planning)
       let stage = plan.root
       for (;;) {
         for (const { planned } of stage.kernels) report.kernels += planned.length
         report.softPlaced.push(...stage.softPlaced)
         await execution.runStage(stage)
         if (stage.end.kind === 'finish') break
-        stage = await this.#continue(plan, stage.end, request, execution, planning)
+        stage = await this.#continue(plan, stage.end, request, donors, execution, planning)
       }
       const result = await execution.finish(stage.end)
       state.commit()
@@ -265,16 +280,57 @@ export class EngineCore implements Engine, ExecutionHost {
       ...partial,
       ...execution.counts,
       runMs: performance.now() - started - partial.planMs,
-      device: this.#target(request.device).devices[0].name,
+      device: this.#target(request.device, noDonors).devices[0].name,
     }
   }
 
+  /** A buffer that can show two values shows one in a run. */
+  #settle(bindings: ReadonlyMap<string, ValueBinding>): void {
+    const keys = new Set<ValueKey>()
+    const buffers = new Set<DeviceBuffer>()
+    for (const binding of bindings.values()) {
+      if ('value' in binding) keys.add(binding.value)
+      else {
+        const held = this.#handles.get(binding.handle)?.value
+        if (held?.kind === 'buffer') buffers.add(held.buffer)
+      }
+    }
+    for (const residency of this.#residencies.values()) residency.settle(keys, buffers)
+  }
+
+  /**
+   * Variables that the run assigns and whose copies it may change: those of values that the store has,
+   * and that are nothing else's in this run.
+   */
+  async #donors(request: RunRequest, bindings: ReadonlyMap<string, ValueBinding>): Promise<Donors> {
+    const { writes } = await this.effects({ ...request, feeds: Object.keys(request.feeds) })
+    if (writes.length === 0) return noDonors
+    const counts = new Map<ValueKey, number>()
+    for (const binding of bindings.values()) {
+      if ('value' in binding) counts.set(binding.value, (counts.get(binding.value) ?? 0) + 1)
+    }
+    const own = writes.flatMap(({ container, name }): [string, ValueBinding][] => {
+      const key = variableKey(container, name)
+      const binding = bindings.get(key)
+      return binding === undefined || !this.#isDonor(binding, counts) ? [] : [[key, binding]]
+    })
+    const { donateFrom = defaultDonateFrom } = this.#options
+    const whole = own.filter(([, { shape }]) => elementCountOf(shape) >= donateFrom)
+    return { patched: new Set(own.map(([key]) => key)), whole: new Set(whole.map(([key]) => key)) }
+  }
+
+  #isDonor(binding: ValueBinding, counts: ReadonlyMap<ValueKey, number>): boolean {
+    if (!('value' in binding) || counts.get(binding.value) !== 1) return false
+    if (!isNumeric(binding.dtype)) return false
+    return ![...this.#residencies.values()].some((one) => one.isOlder(binding.value))
+  }
+
   #assigned(result: ExecutionResult): Assigned[] {
-    return result.assigned.map(({ variable, value, shape }) => {
+    return result.assigned.map(({ variable, value, shape, since }) => {
       const handle = this.#nextHandle++
       const { container, name, dtype } = variable
       this.#handles.set(handle, { value, dtype, shape })
-      return { container, name, handle, dtype, shape }
+      return { container, name, handle, dtype, shape, ...since }
     })
   }
 
@@ -283,9 +339,10 @@ export class EngineCore implements Engine, ExecutionHost {
     graph: Graph,
     feeds: ReadonlyMap<string, Tensor>,
     bindings: ReadonlyMap<string, ValueBinding>,
+    donors: Donors,
     planning: <Result>(plan: () => Result) => Promise<Result>,
   ): Promise<CachedPlan> {
-    const key = planKey(request, feeds)
+    const key = planKey(request, feeds, [[...donors.patched], [...donors.whole]])
     const known = this.#plans.get(key)
     if (known !== undefined) {
       this.#plans.delete(key)
@@ -293,7 +350,7 @@ export class EngineCore implements Engine, ExecutionHost {
       return known
     }
     const root = await planning(() => {
-      const target = this.#target(request.device)
+      const target = this.#target(request.device, donors)
       const trace = new Trace(
         {
           graph,
@@ -303,6 +360,7 @@ export class EngineCore implements Engine, ExecutionHost {
           targets: targetsOf(graph, request.targets),
           feeds: new Map([...feeds].map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
           container: request.container,
+          patchFrom: this.#options.patchFrom ?? defaultPatchFrom,
           variables: new Map(
             [...bindings].map(([name, { dtype, shape }]): [string, TensorType] => [
               name,
@@ -324,6 +382,7 @@ export class EngineCore implements Engine, ExecutionHost {
     plan: CachedPlan,
     pause: Pause,
     request: RunRequest,
+    donors: Donors,
     execution: Execution,
     planning: <Result>(plan: () => Result) => Promise<Result>,
   ): Promise<Stage> {
@@ -334,7 +393,7 @@ export class EngineCore implements Engine, ExecutionHost {
       const trace = pause.trace.fork()
       trace.answer(pause.need, answer)
       const outcome = trace.advance()
-      return planStage(trace, outcome, pause.placement, this.#target(request.device))
+      return planStage(trace, outcome, pause.placement, this.#target(request.device, donors))
     })
     if (plan.stages < maxStages) {
       pause.next.set(key, next)
@@ -344,7 +403,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   /** Devices in the order in which kernels try them. */
-  #target(device: string): StageTarget {
+  #target(device: string, donors: Donors): StageTarget {
     const { devices, fuse } = this.#options
     const preferred = device === '' ? devices[0] : devices.find((one) => one.facts.name === device)
     if (preferred === undefined) throw unknownDevice(device)
@@ -353,15 +412,36 @@ export class EngineCore implements Engine, ExecutionHost {
       devices: [preferred, ...others].map((one) => one.facts),
       fuse: fuse ?? true,
       splats: this.#tools.splats,
+      donors,
     }
   }
 
   async read(handle: Handle): Promise<Tensor> {
     return this.#turn(async () => {
       const { value, shape } = this.#heldOf(handle)
-      if (value.kind === 'buffer') return this.residency(value.device).read(value.buffer, shape)
+      if (value.kind === 'buffer') {
+        const residency = this.residency(value.device)
+        residency.showNewer(value.buffer)
+        return residency.read(value.buffer, shape)
+      }
       const { tensor } = value
       return tensor.dtype === 'string' ? tensor : { ...tensor, bytes: new Uint8Array(tensor.bytes) }
+    })
+  }
+
+  readRanges(handle: Handle, ranges: readonly ByteRange[]): Promise<readonly Uint8Array[]> {
+    return this.#turn(async () => {
+      const { value, dtype } = this.#heldOf(handle)
+      if (!isNumeric(dtype)) throw new Error('strings have no ranges')
+      if (value.kind === 'tensor') {
+        const { bytes } = value.tensor as NumericTensor
+        return ranges.map(
+          ({ offset, length }) => new Uint8Array(bytes.slice(offset, offset + length)),
+        )
+      }
+      const residency = this.residency(value.device)
+      residency.showNewer(value.buffer)
+      return residency.readRanges(value.buffer, ranges)
     })
   }
 
@@ -378,7 +458,7 @@ export class EngineCore implements Engine, ExecutionHost {
   release(handle: Handle): Promise<void> {
     return this.#turn(async () => {
       const { value } = this.#take(handle)
-      if (value.kind === 'buffer') this.residency(value.device).giveBack(value.buffer)
+      if (value.kind === 'buffer') this.residency(value.device).revert(value.buffer)
     })
   }
 

@@ -9,9 +9,9 @@ import {
   type Tensor,
   unpackStrings,
 } from '../../tensor/index.ts'
-import type { CheckFailure, Command, KernelId } from '../device/device.ts'
-import type { ValueBinding, ValueKey } from '../engine.ts'
-import type { HostStep, Source, TensorValue, Variable } from '../ops/index.ts'
+import type { CheckFailure, Command, KernelId, Submitted } from '../device/device.ts'
+import type { Assigned, ValueBinding, ValueKey } from '../engine.ts'
+import type { HostStep, Patch, Source, Stretch, TensorValue, Variable } from '../ops/index.ts'
 import {
   type Finish,
   type Instruction,
@@ -25,6 +25,8 @@ import {
   type Stage,
   variableKey,
 } from '../plan/index.ts'
+import { dirtyRanges } from './dirty.ts'
+import { Exchanges } from './exchanges.ts'
 import type { DeviceBuffer, Residency } from './residency.ts'
 import type { StateOverlay } from './state.ts'
 
@@ -55,6 +57,8 @@ export interface ExecutionResult {
     readonly variable: Variable
     readonly value: HeldValue
     readonly shape: readonly number[]
+    /** Where it may differ from the value of the store that the variable was bound to. */
+    readonly since: Pick<Assigned, 'base' | 'dirty'> | undefined
   }[]
 }
 
@@ -69,6 +73,8 @@ export class Execution {
   readonly #buffers = new Map<SlotId, DeviceBuffer>()
   /** Buffers that go back if the run fails. */
   readonly #fresh: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
+  /** What it changed of values of the store, so that it can be taken back. */
+  readonly #exchanges: Exchanges
   /** Buffers that go back when the run ends. */
   readonly #borrowed: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
 
@@ -82,6 +88,7 @@ export class Execution {
     this.#feeds = feeds
     this.#bindings = bindings
     this.#state = state
+    this.#exchanges = new Exchanges((device) => host.residency(device))
   }
 
   /** Runs one stage's instructions. */
@@ -122,10 +129,10 @@ export class Execution {
     const reads: Source[] = []
     for (const command of instruction.commands) {
       commands.push(await this.#command(command, instruction, kernels))
-      if (command.kind === 'dispatch') this.counts.dispatches++
+      if (command.kind === 'dispatch' || command.kind === 'exchange') this.counts.dispatches++
       if (command.kind === 'read') reads.push(command.source)
     }
-    const submitted = await residency.submit(commands, this.#buffers.values())
+    const submitted = await this.#sent(instruction, residency, commands)
     if (submitted.failure !== undefined) {
       throw await this.#refusalOf(submitted.failure, commands, offset, instruction, stage)
     }
@@ -135,6 +142,35 @@ export class Execution {
       if (!isNumeric(source.dtype)) throw new Error(`${source.dtype} is read from a device`)
       this.#tensors.set(source, numericTensor(source.dtype, source.shape, bytes))
     }
+  }
+
+  /** Runs the commands, and keeps account of what they change in place. */
+  async #sent(
+    { commands: planned, slots }: Extract<Instruction, { readonly kind: 'submit' }>,
+    residency: Residency,
+    commands: readonly Command[],
+  ): Promise<Submitted> {
+    const slotOf = (id: SlotId): Slot => slots.find((slot) => slot.id === id) as Slot
+    for (const command of planned) {
+      if (command.kind !== 'dispatch') continue
+      for (const id of command.overwrites ?? []) this.#overwrite(slotOf(id), residency)
+    }
+    const exchanged = commands.filter((command) => this.#exchanges.isOne(command))
+    try {
+      const submitted = await residency.submit(commands, this.#buffers.values())
+      this.#exchanges.done(exchanged)
+      return submitted
+    } catch (error) {
+      this.#exchanges.failed(exchanged, error)
+      throw error
+    }
+  }
+
+  /** Takes the value of a variable's slot from the store's copies: the buffer is this run's own from here on. */
+  #overwrite(slot: Slot, residency: Residency): void {
+    const buffer = this.#buffers.get(slot.id) as DeviceBuffer
+    residency.withdraw(buffer)
+    this.#fresh.push({ device: slot.device, buffer })
   }
 
   async #command(
@@ -155,6 +191,12 @@ export class Execution {
           kernel: kernels[command.kernel],
           buffers: command.slots.map(bufferOf),
         }
+      case 'exchange': {
+        const [variable, ...logs] = command.slots.map((slot) => this.#buffers.get(slot))
+        const { device } = slots.find(({ id }) => id === command.slots[0]) as Slot
+        const kernel = kernels[command.kernel]
+        return this.#exchanges.add(device, kernel, variable as DeviceBuffer, logs as DeviceBuffer[])
+      }
       case 'copy':
         return { kind: 'copy', from: bufferOf(command.from), to: bufferOf(command.to) }
       case 'read': {
@@ -191,6 +233,10 @@ export class Execution {
         this.#buffers.set(slot.id, buffer)
         return
       }
+      case 'log':
+        // Its exchange gives it back.
+        this.#buffers.set(slot.id, residency.take(dtype, elementCount))
+        return
       case 'variable':
         this.#buffers.set(slot.id, await this.#variable(origin.variable, residency, commands))
         return
@@ -213,7 +259,10 @@ export class Execution {
     const name = residency.device.facts.name
     if ('handle' in binding) {
       const held = this.#host.held(binding.handle)
-      if (held.kind === 'buffer' && held.device === name) return held.buffer
+      if (held.kind === 'buffer' && held.device === name) {
+        residency.showNewer(held.buffer)
+        return held.buffer
+      }
       const tensor = await this.#heldTensor(held, binding)
       const buffer = residency.take(
         tensor.dtype as DeviceBuffer['dtype'],
@@ -245,7 +294,9 @@ export class Execution {
 
   async #heldTensor(held: HeldValue, { shape }: ValueBinding): Promise<Tensor> {
     if (held.kind === 'tensor') return held.tensor
-    return this.#host.residency(held.device).read(held.buffer, shape)
+    const residency = this.#host.residency(held.device)
+    residency.showNewer(held.buffer)
+    return residency.read(held.buffer, shape)
   }
 
   /** Content of a symbolic value that the plan has brought to the host. */
@@ -277,6 +328,7 @@ export class Execution {
         return isNumeric(dtype) ? numericTensor(dtype, shape, bytes) : unpackStrings(shape, bytes)
       }
       case 'compute':
+      case 'patch':
         throw new Error(`the value of ${source.node} was not brought to the host`)
       default:
         return source satisfies never
@@ -300,7 +352,7 @@ export class Execution {
     const fetches: Tensor[] = []
     for (const place of end.fetches) fetches.push(ownCopy(await this.#result(place), taken))
     const assigned: ExecutionResult['assigned'][number][] = []
-    for (const { variable, place } of end.assigned) {
+    for (const { variable, place, patches } of end.assigned) {
       const value: HeldValue =
         place.kind === 'slot'
           ? {
@@ -309,10 +361,33 @@ export class Execution {
               buffer: this.#buffers.get(place.slot.id) as DeviceBuffer,
             }
           : { kind: 'tensor', tensor: await this.#result(place) }
-      assigned.push({ variable, value, shape: place.shape })
+      const since = patches === undefined ? undefined : await this.#since(variable, patches)
+      assigned.push({ variable, value, shape: place.shape, since })
     }
+    this.#exchanges.keep()
+    const handed = new Set(
+      assigned.map(({ value }) => (value.kind === 'buffer' ? value.buffer : undefined)),
+    )
+    this.#giveBack(this.#fresh.filter(({ buffer }) => !handed.has(buffer)))
     this.#giveBack(this.#borrowed)
     return { fetches, assigned }
+  }
+
+  /** How an assigned value differs from the one of the store that its variable had. */
+  async #since(
+    variable: Variable,
+    patches: readonly Patch[],
+  ): Promise<Pick<Assigned, 'base' | 'dirty'> | undefined> {
+    const binding = this.#binding(variable)
+    if ('handle' in binding) return undefined
+    const touched: (readonly Stretch[] | undefined)[] = []
+    for (const patch of patches) {
+      const places: Tensor[] = []
+      for (const place of patch.places) places.push(await this.tensorOf(place))
+      touched.push(patch.touched(places))
+    }
+    const dirty = dirtyRanges(binding, touched)
+    return dirty === undefined ? undefined : { base: binding.value, dirty }
   }
 
   async #result(place: Exclude<ResultPlace, { readonly kind: 'slot' }>): Promise<Tensor> {
@@ -322,6 +397,7 @@ export class Execution {
 
   /** Gives back what a failed run had taken. */
   abandon(): void {
+    this.#exchanges.takeBack()
     this.#giveBack(this.#fresh)
     this.#giveBack(this.#borrowed)
   }

@@ -118,8 +118,12 @@ export function feedsOf(
   return feeds
 }
 
-/** Everything that a plan depends on, as one text. */
-export function planKey(request: RunRequest, feeds: ReadonlyMap<string, Tensor>): string {
+/** Everything that a plan depends on, as one text; `donors`: what it may change in place. */
+export function planKey(
+  request: RunRequest,
+  feeds: ReadonlyMap<string, Tensor>,
+  donors: unknown,
+): string {
   const types = [...feeds]
     .map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape.join(',')}`)
     .sort()
@@ -136,5 +140,6 @@ export function planKey(request: RunRequest, feeds: ReadonlyMap<string, Tensor>)
     request.targets,
     types,
     variables,
+    donors,
   ])
 }

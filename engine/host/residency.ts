@@ -9,8 +9,9 @@ import {
   type Shape,
 } from '../../tensor/index.ts'
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
-import type { HeldBytes, ValueKey } from '../engine.ts'
+import type { ByteRange, HeldBytes, ValueKey } from '../engine.ts'
 import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
+import { type Edit, Edits } from './edits.ts'
 
 /** A buffer with what it holds. */
 export interface DeviceBuffer {
@@ -28,6 +29,8 @@ export class Residency {
   readonly device: Device
   /** Values of the store, least recently used first. */
   readonly #values = new Map<ValueKey, DeviceBuffer>()
+  /** Of buffers among the values, and of those whose newer value is not committed yet. */
+  readonly #edits = new Edits()
   readonly #constants = new Map<NumericTensor, DeviceBuffer>()
   readonly #temporaries = new Map<string, DeviceBuffer>()
   readonly #spare = new Map<string, DeviceBuffer[]>()
@@ -49,8 +52,14 @@ export class Residency {
     return this.#generation
   }
 
+  /** Values of the store that can be read here. */
   get values(): ReadonlyMap<ValueKey, DeviceBuffer> {
-    return this.#values
+    const buffers = new Set(this.#values.values())
+    const uncommitted = [...this.#edits.all()].filter(({ buffer }) => !buffers.has(buffer))
+    return new Map([
+      ...this.#values,
+      ...uncommitted.map(({ older, buffer }): [ValueKey, DeviceBuffer] => [older, buffer]),
+    ])
   }
 
   /** Forgets what a lost device held. */
@@ -58,6 +67,7 @@ export class Residency {
     if (this.device.generation === this.#generation) return
     this.#generation = this.device.generation
     this.#values.clear()
+    this.#edits.clear()
     this.#constants.clear()
     this.#temporaries.clear()
     this.#spare.clear()
@@ -90,6 +100,7 @@ export class Residency {
   /** The caller needs the buffer no more. */
   giveBack(buffer: DeviceBuffer): void {
     if (!this.isLive(buffer)) return
+    this.#endEdit(this.#edits.of(buffer))
     if (this.#spareElements + buffer.elementCount > maxSpareElements) {
       this.#pending.push({ kind: 'release', buffer: buffer.buffer })
       return
@@ -128,27 +139,110 @@ export class Residency {
     return { buffer, fill: true }
   }
 
-  /** The resident copy of a value. */
+  /** The resident copy of a value, in a buffer that shows it from the next submit on. */
   value(key: ValueKey): DeviceBuffer | undefined {
     const buffer = this.#values.get(key)
-    if (buffer === undefined) return undefined
+    if (buffer === undefined) {
+      const edit = this.#edits.ofOlder(key)
+      this.#turn(edit, true)
+      return edit?.buffer
+    }
     this.#values.delete(key)
     this.#values.set(key, buffer)
+    this.showNewer(buffer)
     return buffer
   }
 
   keep(key: ValueKey, buffer: DeviceBuffer): void {
+    const edit = this.#edits.of(buffer)
+    if (edit?.older === key) this.#endEdit(edit)
     if (this.#values.has(key)) this.giveBack(buffer)
     else this.#values.set(key, buffer)
   }
 
   evict(keys?: readonly ValueKey[]): void {
-    for (const key of keys ?? [...this.#values.keys()]) {
+    for (const key of keys ?? [...this.values.keys()]) {
+      this.#endEdit(this.#edits.ofOlder(key))
       const buffer = this.#values.get(key)
       if (buffer === undefined) continue
+      this.#endEdit(this.#edits.of(buffer))
       this.#values.delete(key)
       if (this.isLive(buffer)) this.#pending.push({ kind: 'release', buffer: buffer.buffer })
     }
+  }
+
+  /** Runs a command with the next submit, before what that is asked for. */
+  queue(command: Command): void {
+    this.#pending.push(command)
+  }
+
+  /** The buffer is no copy of a value any more: it is the caller's to change and to give back. */
+  withdraw(buffer: DeviceBuffer): void {
+    this.#endEdit(this.#edits.of(buffer))
+    for (const [key, held] of this.#values) if (held === buffer) this.#values.delete(key)
+  }
+
+  /**
+   * A copy of a value was changed by the commands, and is the caller's. The value can be had from it as
+   * long as the caller keeps it: the commands exchange elements with `logs`, which go back in the end.
+   */
+  edited(buffer: DeviceBuffer, commands: readonly Command[], logs: readonly DeviceBuffer[]): void {
+    const older = [...this.#values].find(([, held]) => held === buffer)?.[0]
+    this.#endEdit(this.#edits.of(buffer))
+    if (older === undefined) {
+      for (const log of logs) this.giveBack(log)
+      return
+    }
+    this.#values.delete(older)
+    this.#edits.add({ buffer, older, commands, logs, showsOlder: false })
+  }
+
+  /** Sees to it that the newer value is in a buffer that was changed in place. */
+  showNewer(buffer: DeviceBuffer): void {
+    this.#turn(this.#edits.of(buffer), false)
+  }
+
+  /** The caller's value in a buffer is not wanted: where it was made from a copy of another, that is there again. */
+  revert(buffer: DeviceBuffer): void {
+    const edit = this.#edits.of(buffer)
+    if (edit === undefined || !this.isLive(buffer) || this.#values.has(edit.older)) {
+      this.giveBack(buffer)
+      return
+    }
+    this.#turn(edit, true)
+    this.#forgetEdit(edit)
+    this.#values.set(edit.older, buffer)
+  }
+
+  /** Whether the value is the older one of a buffer that was changed in place. */
+  isOlder(key: ValueKey): boolean {
+    return this.#edits.ofOlder(key) !== undefined
+  }
+
+  /** One run reads such values and buffers: a buffer from which it would want both its values keeps the newer. */
+  settle(keys: ReadonlySet<ValueKey>, buffers: ReadonlySet<DeviceBuffer>): void {
+    for (const edit of [...this.#edits.all()]) {
+      if (!keys.has(edit.older)) continue
+      const isWanted =
+        buffers.has(edit.buffer) || [...keys].some((key) => this.#values.get(key) === edit.buffer)
+      if (isWanted) this.#endEdit(edit)
+    }
+  }
+
+  #turn(edit: Edit | undefined, toOlder: boolean): void {
+    if (edit !== undefined) this.#pending.push(...this.#edits.turn(edit, toOlder))
+  }
+
+  /** From now on the buffer has its newer value only. */
+  #endEdit(edit: Edit | undefined): void {
+    if (edit === undefined) return
+    this.#turn(edit, false)
+    this.#forgetEdit(edit)
+  }
+
+  #forgetEdit(edit: Edit): void {
+    this.#edits.delete(edit)
+    for (const log of edit.logs) this.giveBack(log)
   }
 
   /** Ids of the kernels, compiled where they are new to the device. */
@@ -183,7 +277,7 @@ export class Residency {
       return shift(await this.device.submit([...prelude, ...commands]), place)
     } catch (error) {
       if (!(error instanceof Refusal) || error.reason !== 'device/out-of-memory') throw error
-      const kept = new Set([...commands.flatMap(buffersOf), ...prelude.flatMap(madeBy)])
+      const kept = new Set([...commands, ...prelude].flatMap(buffersOf))
       for (const { buffer } of inUse) kept.add(buffer)
       return this.#submitAfterEviction(prelude, commands, kept, error)
     }
@@ -226,8 +320,11 @@ export class Residency {
     forget(this.#values)
     forget(this.#constants)
     forget(this.#temporaries)
+    // Turns of edited buffers have still to happen as well; they concern buffers that are there.
     this.#pending.unshift(
-      ...prelude.filter((one) => one.kind === 'release' && !unmade.has(one.buffer)),
+      ...prelude.filter(
+        (one) => one.kind === 'dispatch' || (one.kind === 'release' && !unmade.has(one.buffer)),
+      ),
     )
     this.#unmade = new Set([...this.#unmade, ...unmade])
   }
@@ -264,7 +361,12 @@ export class Residency {
     for (const held of [this.#constants, this.#temporaries, this.#values]) {
       for (const [key, buffer] of held as Map<unknown, DeviceBuffer>) {
         if (freed >= bytes) return released
-        if (drop(buffer)) (held as Map<unknown, DeviceBuffer>).delete(key)
+        if (!drop(buffer)) continue
+        ;(held as Map<unknown, DeviceBuffer>).delete(key)
+        const edit = this.#edits.of(buffer)
+        if (edit === undefined) continue
+        this.#edits.delete(edit)
+        for (const log of edit.logs) drop(log)
       }
     }
     return released
@@ -278,6 +380,18 @@ export class Residency {
       temporaryBytes: sumOf(this.#temporaries.values()),
       spareBytes: sumOf([...this.#spare.values()].flat()),
     }
+  }
+
+  /** Bytes of a buffer, at element borders. */
+  async readRanges(
+    { buffer, dtype }: DeviceBuffer,
+    ranges: readonly ByteRange[],
+  ): Promise<readonly Uint8Array[]> {
+    const size = byteLengthOf(dtype)
+    const commands = ranges.map(({ offset, length }): Command => {
+      return { kind: 'read', buffer, offset: offset / size, elementCount: length / size }
+    })
+    return (await this.submit(commands, [])).reads
   }
 
   /** Content of a buffer. */

@@ -97,6 +97,10 @@ function start(): void {
 
 function transferable(method: string, result: unknown): ArrayBuffer[] {
   if (method === 'run') return buffersOf((result as RunReply).fetches)
+  if (method === 'readRanges') {
+    const buffers = (result as readonly Uint8Array[]).map(({ buffer }) => buffer)
+    return [...new Set(buffers)].filter((buffer) => buffer instanceof ArrayBuffer)
+  }
   return method === 'read' ? buffersOf([result as Tensor]) : []
 }
 

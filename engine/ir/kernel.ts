@@ -11,7 +11,7 @@ export interface KernelBuffer {
 export interface KernelOutput extends KernelBuffer {
   /**
    * Input that is the same buffer: the kernel updates in place. Each element is read only by the
-   * iteration that writes it. Such an input is not bound a second time.
+   * iteration that writes it, before any of its stores. Such an input is not bound a second time.
    */
   readonly inPlaceOf?: number | undefined
 }
@@ -32,7 +32,10 @@ export interface Reduction {
 
 export interface Store {
   readonly output: number
-  /** Flat position; every element of an output that is not in place is stored exactly once. */
+  /**
+   * Flat position; every element of an output that is not in place is stored exactly once. One that is
+   * loaded from memory and lies outside of an output in place stores nothing.
+   */
   readonly index: Expression
   readonly value: Expression
 }

@@ -17,6 +17,7 @@ import type {
   HandleValue,
   HostStep,
   ListValue,
+  Patch,
   ReferenceValue,
   TensorValue,
   Value,
@@ -32,6 +33,9 @@ export interface ComputeSpec {
   readonly body: (scope: BodyScope) => Expression
   readonly checks?: (scope: BodyScope) => readonly ComputeCheck[]
 }
+
+/** Elements of an array to replace; see {@link Patch}. */
+export type PatchSpec = Pick<Patch, 'values' | 'places' | 'index' | 'touched'>
 
 /** A host step to run; where a shape is not given, planning goes on once the step has run. */
 export interface StepSpec {
@@ -87,6 +91,10 @@ export interface Lowering {
   rawInputs(name: string): readonly Value[]
   /** Defines an array; folded where its inputs are known and small. */
   compute(spec: ComputeSpec): TensorValue
+  /** The value with elements replaced; all of them of a type that kernels hold. */
+  patched(base: TensorValue, spec: PatchSpec): TensorValue
+  /** Whether replacing so many elements of the value one by one is cheaper than making all of it anew. */
+  isWorthPatching(base: TensorValue, elementCount: number): boolean
   step(spec: StepSpec): readonly TensorValue[]
   known(tensor: Tensor): TensorValue
   /** The tensor of the attribute `value`, decoded once for all runs. */

@@ -8,6 +8,7 @@ export {
   type Lowered,
   type Lowering,
   type OpDefinition,
+  type PatchSpec,
   type StepSpec,
   typesOf,
   type VariableSpec,

@@ -1,6 +1,7 @@
 // Assignment to a strided slice: of a variable, or of a tensor that is copied.
 import {
   byteLengthOf,
+  elementCountOf,
   formatShape,
   type NumericTensor,
   numericTensor,
@@ -17,7 +18,7 @@ import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { gathered } from './host-movement.ts'
 import { integersOf } from './shapes.ts'
 import { type StridedSlice, stridedSliceOf } from './strided-slice.ts'
-import type { TensorValue } from './value.ts'
+import type { Stretch, TensorValue } from './value.ts'
 import { parametersOf, variableIn } from './variables.ts'
 
 /** `target` with the slice that the node's inputs name replaced by its input `value`. */
@@ -34,6 +35,14 @@ function withSlice(at: Lowering, target: TensorValue, input: string): TensorValu
     )
   }
   if (!isKernelType(target.dtype)) return withSliceOnHost(at, target, value, slice)
+  if (at.isWorthPatching(target, elementCountOf(slice.processing))) {
+    return at.patched(target, {
+      values: at.reshaped(value, slice.processing),
+      places: [],
+      index: ({ b, axes }) => b.flatten(positionsOf(b, axes, slice), target.shape),
+      touched: () => stretchesOf(slice, target.shape),
+    })
+  }
   return at.compute({
     shape: target.shape,
     dtype: target.dtype,
@@ -43,6 +52,42 @@ function withSlice(at: Lowering, target: TensorValue, input: string): TensorValu
       return b.select(isInside, read(1, positions, isInside), read(0, axes))
     },
   })
+}
+
+/** Where elements of the slice are in what it is a slice of. */
+function positionsOf(
+  b: Builder,
+  axes: readonly Expression[],
+  { begin, strides }: StridedSlice,
+): readonly Expression[] {
+  return axes.map((axis, place) => b.add(b.mul(axis, strides[place]), begin[place]))
+}
+
+/** Stretches told of one slice at most. */
+const maxStretches = 65_536
+
+/** Elements that the slice covers, in stretches as long as its inner dimensions allow. */
+function stretchesOf(
+  { begin, strides, processing }: StridedSlice,
+  shape: Shape,
+): readonly Stretch[] | undefined {
+  let inner = shape.length
+  let count = 1
+  // Dimensions from `inner` on are whole, so that what is inside of the one before them lies together.
+  while (inner > 0 && processing[inner - 1] === shape[inner - 1] && strides[inner - 1] === 1) {
+    count *= shape[--inner]
+  }
+  if (inner > 0 && strides[inner - 1] === 1) count *= processing[--inner]
+  const outer = processing.slice(0, inner)
+  if (elementCountOf(outer) > maxStretches) return undefined
+  let offsets = [inner < shape.length ? begin[inner] * elementCountOf(shape.slice(inner + 1)) : 0]
+  for (let axis = inner - 1; axis >= 0; axis--) {
+    const step = elementCountOf(shape.slice(axis + 1))
+    offsets = Array.from({ length: outer[axis] }, (_, place) => {
+      return (begin[axis] + place * strides[axis]) * step
+    }).flatMap((start) => offsets.map((offset) => start + offset))
+  }
+  return offsets.sort((a, b) => a - b).map((offset) => ({ offset, count }))
 }
 
 /** The same for types that no kernel holds: a kernel says for each element its place in the value. */

@@ -7,8 +7,9 @@ import { scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { placesWithin } from './indices.ts'
 import { type Named, type Optimizer, type OptimizerFlags, optimizers } from './optimizers.ts'
-import { picksOf } from './scatter.ts'
+import { type PickRequest, picksOf, rowsOf } from './scatter.ts'
 import { invalid } from './shapes.ts'
+import { rowPatch, touchedRows } from './touched-rows.ts'
 import type { BodyScope, TensorValue, Variable } from './value.ts'
 import { variableIn } from './variables.ts'
 
@@ -141,11 +142,30 @@ function applySparse(at: Lowering, optimizer: Optimizer): void {
   const { shape } = inputs.slots[0]
   const indices = at.input('indices')
   checkSparse(shape, gradient, indices)
-  const [count] = indices.shape
-  if (count === 0) return
+  if (indices.shape[0] === 0) return
   const slices = shape[0]
+  const flags = flagsOf(at, optimizer)
+  if (at.isWorthPatching(inputs.slots[0], elementCountOf(gradient.shape))) {
+    applyToRows(at, optimizer, inputs, flags, indices)
+    return
+  }
   const most = Math.max(roundsPerPass, Math.floor(maxPicks / Math.max(slices, 1)))
   const picks = picksOf(at, {
+    ...picksFor(indices, slices),
+    most,
+  })
+  const [rounds] = picks.shape
+  if (rounds > most) throw tooManyRounds(most)
+  let { slots } = inputs
+  for (let first = 0; first < rounds; first += roundsPerPass) {
+    const last = Math.min(first + roundsPerPass, rounds)
+    slots = sparsePass(at, optimizer, { ...inputs, slots }, flags, { picks, first, last })
+  }
+  for (const [place, variable] of variables.entries()) at.assign(variable, slots[place])
+}
+
+function picksFor(indices: TensorValue, slices: number): Omit<PickRequest, 'most'> {
+  return {
     indices,
     slicesOf: (content) =>
       placesWithin(
@@ -153,27 +173,42 @@ function applySparse(at: Lowering, optimizer: Optimizer): void {
         slices,
         (place, index) => `Index ${index} at offset ${place} in indices is out of range`,
       ),
-    count,
+    count: indices.shape[0],
     slices,
     lastOnly: false,
-    most,
-  })
-  const [rounds] = picks.shape
-  if (rounds > most) {
-    throw new Refusal(
-      'RESOURCE_EXHAUSTED',
-      'run/too-large',
-      `The indices name one slice more than ${most} times.`,
-      { fix: 'Add up the gradients of equal indices first.' },
-    )
   }
-  const flags = flagsOf(at, optimizer)
-  let { slots } = inputs
+}
+
+function tooManyRounds(most: number): Refusal {
+  return new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'run/too-large',
+    `The indices name one slice more than ${most} times.`,
+    { fix: 'Add up the gradients of equal indices first.' },
+  )
+}
+
+/** One step on few rows of large variables: new content is made of those alone. */
+function applyToRows(
+  at: Lowering,
+  optimizer: Optimizer,
+  inputs: Inputs,
+  flags: OptimizerFlags,
+  indices: TensorValue,
+): void {
+  const { variables, slots } = inputs
+  const [slices] = slots[0].shape
+  const most = Math.max(roundsPerPass, 2 ** Math.floor(Math.log2(maxPicks / indices.shape[0])))
+  const { rows, picks, rounds } = touchedRows(at, { ...picksFor(indices, slices), most })
+  if (rounds === 0) throw tooManyRounds(most)
+  let values = slots.map((slot) => rowsOf(at, slot, rows))
   for (let first = 0; first < rounds; first += roundsPerPass) {
     const last = Math.min(first + roundsPerPass, rounds)
-    slots = sparsePass(at, optimizer, { ...inputs, slots }, flags, picks, first, last)
+    values = sparsePass(at, optimizer, { ...inputs, slots: values }, flags, { picks, first, last })
   }
-  for (const [place, variable] of variables.entries()) at.assign(variable, slots[place])
+  for (const [place, variable] of variables.entries()) {
+    at.assign(variable, at.patched(slots[place], rowPatch(rows, values[place])))
+  }
 }
 
 /** The slots after the updates of rounds `first` to `last - 1`. */
@@ -182,10 +217,8 @@ function sparsePass(
   optimizer: Optimizer,
   inputs: Inputs,
   flags: OptimizerFlags,
-  picks: TensorValue,
-  first: number,
-  last: number,
-): readonly TensorValue[] {
+  { picks, first, last }: { picks: TensorValue; first: number; last: number },
+): TensorValue[] {
   const { slots, gradient, others } = inputs
   const [count] = gradient.shape
   const operands = [...slots, gradient, picks, ...others.map(({ value }) => value)]

@@ -96,7 +96,7 @@ export interface Table {
 }
 
 /** Where an array's elements come from. */
-export type Source = FeedSource | VariableSource | StepOutput | Compute
+export type Source = FeedSource | VariableSource | StepOutput | Compute | Patch
 
 export interface FeedSource {
   readonly kind: 'feed'
@@ -119,6 +119,44 @@ export interface StepOutput {
   readonly output: number
   readonly dtype: DType
   readonly shape: Shape
+}
+
+/**
+ * Another array with some elements replaced. Costs what it touches where nobody needs the other array
+ * any more, so that its buffer can be changed in place.
+ */
+export interface Patch {
+  readonly kind: 'patch'
+  readonly id: number
+  readonly node: string
+  readonly op: string
+  /** Device asked for; '' for the run's. */
+  readonly device: string
+  readonly dtype: ScalarType
+  readonly shape: Shape
+  /** What it was before; of the same type and shape. */
+  readonly base: TensorValue
+  /** What is put in. */
+  readonly values: TensorValue
+  /** What `index` reads; the host has it. */
+  readonly places: readonly TensorValue[]
+  /** Flat position, in the result, of the element of `values` at `axes`; no two are the same, negative ones are nowhere. */
+  readonly index: (scope: PlaceScope) => Expression
+  /** Stretches of the result that may differ from the base, by the content of `places`; undefined: it is not worth telling. */
+  readonly touched: (places: readonly Tensor[]) => readonly Stretch[] | undefined
+}
+
+/** Elements in a row; stretches of one array ascend and do not meet. */
+export interface Stretch {
+  readonly offset: number
+  readonly count: number
+}
+
+export interface PlaceScope {
+  readonly b: Builder
+  /** Position of the element in the values. */
+  readonly axes: readonly Expression[]
+  readonly read: Read
 }
 
 /** A JavaScript function that runs between kernels. `id` orders it among steps and computes. */

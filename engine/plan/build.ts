@@ -2,25 +2,37 @@
 // transfers where a value is elsewhere than wanted, and temporaries reused once they are dead.
 import { elementCountOf, type NumericTensor, Refusal } from '../../tensor/index.ts'
 import type { DeviceFacts } from '../device/device.ts'
-import { type ScalarType, visit } from '../ir/index.ts'
-import type { Compute, HostStep, Source, TensorValue, Value } from '../ops/index.ts'
+import type { Kernel, ScalarType } from '../ir/index.ts'
+import type {
+  Compute,
+  HostStep,
+  Patch,
+  Source,
+  TensorValue,
+  Value,
+  Variable,
+} from '../ops/index.ts'
+import {
+  type Donors,
+  type InPlace,
+  inputsOf,
+  kernelInPlace,
+  lastUses,
+  outputsInPlace,
+  patchedInPlace,
+} from './donation.ts'
 import { isScalarType } from './empty.ts'
 import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
-import { type Item, itemsOf } from './group.ts'
+import { itemsOf } from './group.ts'
 import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './kernel.ts'
 import type { Need } from './need.ts'
-import type {
-  Finish,
-  Instruction,
-  Pause,
-  ResultPlace,
-  Slot,
-  SlotCommand,
-  SlotId,
-  Stage,
-} from './stage.ts'
+import { patchesSince, patchKernel } from './patch.ts'
+import { deviceOfText, inability } from './placing.ts'
+import { Segments } from './segments.ts'
+import type { Finish, Pause, ResultPlace, Slot, SlotId, Stage } from './stage.ts'
 import { Placement } from './stage.ts'
 import type { Trace, Traced } from './trace.ts'
+import type { VariableState } from './tracing.ts'
 
 /** What stages are planned for. */
 export interface StageTarget {
@@ -29,6 +41,8 @@ export interface StageTarget {
   /** False keeps every compute a kernel of its own. */
   readonly fuse: boolean
   readonly splats: Splats
+  /** Variables whose buffers the run may change. */
+  readonly donors: Donors
 }
 
 /** The stage that goes from `placement` to the end of the walk, or to its next need. */
@@ -42,20 +56,22 @@ export function planStage(
   return 'kind' in outcome ? planner.toNeed(trace, outcome) : planner.toEnd(outcome)
 }
 
-interface Segment {
-  commands: SlotCommand[]
-  slots: Map<SlotId, Slot>
-}
+type Destinations = ReadonlyMap<Source, Variable>
+
+const unchanged: InPlace = { patches: new Set(), fresh: new Set() }
 
 class StagePlanner {
   readonly #placement: Placement
   readonly #target: StageTarget
-  readonly #instructions: Instruction[] = []
-  readonly #segments = new Map<string, Segment>()
+  readonly #segments = new Segments()
   readonly #kernels = new Map<string, PlannedKernel[]>()
   readonly #softPlaced: Stage['softPlaced'][number][] = []
   /** Sources that become assigned values: kernels write them where they stay. */
-  readonly #fresh = new Set<Source>()
+  #fresh = new Set<Source>()
+  /** Patches that change their base's buffer. */
+  #patchedInPlace: ReadonlySet<Patch> = new Set()
+  /** Slots of variables that hold assigned values. */
+  readonly #donated = new Set<SlotId>()
 
   constructor(placement: Placement, target: StageTarget) {
     this.#placement = placement
@@ -66,11 +82,11 @@ class StagePlanner {
     if (need.kind === 'content') {
       const { value } = need
       if (value.kind === 'array') {
-        this.#plan([value.source], [], true)
+        this.#plan([value.source], [], undefined)
         this.#toHost([value.source])
       }
     } else {
-      this.#plan([], [need.step], true)
+      this.#plan([], [need.step], undefined)
     }
     this.#freeUnreachable(trace, need)
     const end: Pause = {
@@ -86,13 +102,14 @@ class StagePlanner {
   toEnd({ fetches, assigned, steps, checked }: Traced): Stage {
     const wanted = [...fetches, ...assigned.flatMap((state) => state.value ?? [])]
     const sources = wanted.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
-    for (const { value } of assigned) {
-      if (value?.kind === 'array' && value.source.kind === 'compute') this.#fresh.add(value.source)
-    }
-    this.#plan([...sources, ...checked], steps, false)
-    const assignments = assigned.flatMap(({ variable, value }) =>
-      value === undefined ? [] : [{ variable, place: this.#assignedPlace(value) }],
-    )
+    this.#plan([...sources, ...checked], steps, assigned)
+    const assignments = assigned.flatMap(({ variable, value }) => {
+      if (value === undefined) return []
+      const patches = patchesSince(variable, value)
+      // What they touched is told from what the host knows.
+      for (const patch of patches ?? []) this.#toHost(sourcesOf(patch.places))
+      return [{ variable, place: this.#assignedPlace(value), patches }]
+    })
     this.#toHost(fetches.flatMap((value) => (value.kind === 'array' ? [value.source] : [])))
     const end: Finish = {
       kind: 'finish',
@@ -103,36 +120,51 @@ class StagePlanner {
   }
 
   #stage(end: Finish | Pause): Stage {
-    this.#flushAll()
+    this.#segments.flushAll()
     return {
-      instructions: this.#instructions,
+      instructions: this.#segments.instructions,
       kernels: [...this.#kernels].map(([device, planned]) => ({ device, planned })),
       softPlaced: this.#softPlaced,
       end,
     }
   }
 
-  /** Emits everything that `sources` and `steps` need. `keep`: later stages may need any of it. */
-  #plan(sources: readonly Source[], steps: readonly HostStep[], keep: boolean): void {
+  /** Emits everything that `sources` and `steps` need. Without `assigned` later stages may need any of it. */
+  #plan(
+    sources: readonly Source[],
+    steps: readonly HostStep[],
+    assigned: readonly VariableState[] | undefined,
+  ): void {
     const demanded = this.#demand(sources, steps)
     const kept = new Set<Source>(sources)
-    for (const step of demanded.steps) {
-      for (const input of step.inputs) if (input.kind === 'array') kept.add(input.source)
+    for (const step of demanded.steps) for (const one of sourcesOf(step.inputs)) kept.add(one)
+    for (const patch of demanded.patches) {
+      for (const one of sourcesOf(inputsOf(patch))) kept.add(one)
     }
     const fused = this.#fuse(demanded.computes, kept)
-    const { fuse: join, devices } = this.#target
-    const items = itemsOf(
-      fused.kernels,
-      demanded.steps,
-      fused,
-      join,
-      devices[0].maxBuffersPerKernel,
+    const { fuse: join, devices, donors } = this.#target
+    const { maxBuffersPerKernel } = devices[0]
+    const { patches } = demanded
+    const items = itemsOf(fused.kernels, patches, demanded.steps, fused, join, maxBuffersPerKernel)
+    const last = assigned === undefined ? undefined : lastUses(items, new Set(sources))
+    const values = (assigned ?? []).flatMap(({ variable, value }) =>
+      value === undefined ? [] : [{ variable, value }],
     )
-    const lastUse = keep ? undefined : lastUses(items, new Set(sources))
+    const inPlace = last === undefined ? unchanged : patchedInPlace(items, last, values, donors)
+    this.#fresh = new Set(inPlace.fresh)
+    this.#patchedInPlace = inPlace.patches
+    const destinations: Destinations = new Map(
+      values.flatMap(({ variable, value }) =>
+        value.kind === 'array' ? [[value.source, variable]] : [],
+      ),
+    )
+    const dying = Map.groupBy(last?.keys() ?? [], (operand) => last?.get(operand))
     for (const [place, item] of items.entries()) {
+      const isLast = (operand: KernelOperand): boolean => last?.get(operand) === place
       if (item.kind === 'step') this.#emitStep(item.step)
-      else this.#emitKernel(item.computes[0], item.planned)
-      for (const operand of lastUse?.get(place) ?? []) {
+      else if (item.kind === 'patch') this.#emitPatch(item.patch)
+      else this.#emitKernel(item.computes[0], item.planned, isLast, destinations)
+      for (const operand of dying.get(place) ?? []) {
         for (const device of this.#placement.devices.keys()) this.#placement.free(device, operand)
       }
     }
@@ -154,6 +186,7 @@ class StagePlanner {
       reachable.add(source)
       if (this.#placement.isAvailable(source)) continue
       if (source.kind === 'compute') stack.push(...source.inputs)
+      if (source.kind === 'patch') stack.push(...inputsOf(source))
       if (source.kind === 'step') stack.push(...source.step.inputs)
     }
     for (const [device, operands] of this.#placement.devices) {
@@ -171,60 +204,140 @@ class StagePlanner {
     return fuse(computes, kept, { ...usualLimits, buffers }, splats, types)
   }
 
-  /** Computes and steps that are needed and not there, producers first. */
+  /** Computes, patches and steps that are needed and not there, producers first. */
   #demand(
     sources: readonly Source[],
     steps: readonly HostStep[],
-  ): { readonly computes: Compute[]; readonly steps: HostStep[] } {
+  ): { readonly computes: Compute[]; readonly patches: Patch[]; readonly steps: HostStep[] } {
     const computes = new Set<Compute>()
+    const patches = new Set<Patch>()
     const wantedSteps = new Set<HostStep>()
     const stack: (Source | HostStep)[] = [...sources, ...steps]
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      const owner = 'kind' in next ? (next.kind === 'step' ? next.step : next) : next
-      let inputs: readonly TensorValue[]
-      if ('kind' in owner) {
-        if (owner.kind !== 'compute' || this.#placement.isAvailable(owner)) continue
-        if (computes.has(owner)) continue
-        computes.add(owner)
-        inputs = owner.inputs
-      } else {
+      const owner = 'kind' in next && next.kind === 'step' ? next.step : next
+      if (!('kind' in owner)) {
         if (this.#placement.ran.has(owner) || wantedSteps.has(owner)) continue
         wantedSteps.add(owner)
-        inputs = owner.inputs
+        stack.push(...sourcesOf(owner.inputs))
+      } else if (owner.kind === 'compute') {
+        if (this.#placement.isAvailable(owner) || computes.has(owner)) continue
+        computes.add(owner)
+        stack.push(...sourcesOf(owner.inputs))
+      } else if (owner.kind === 'patch') {
+        if (this.#placement.isAvailable(owner) || patches.has(owner)) continue
+        patches.add(owner)
+        stack.push(...sourcesOf(inputsOf(owner)))
       }
-      for (const input of inputs) if (input.kind === 'array') stack.push(input.source)
     }
     const byId = (a: { readonly id: number }, b: { readonly id: number }): number => a.id - b.id
-    return { computes: [...computes].sort(byId), steps: [...wantedSteps].sort(byId) }
+    return {
+      computes: [...computes].sort(byId),
+      patches: [...patches].sort(byId),
+      steps: [...wantedSteps].sort(byId),
+    }
   }
 
-  #emitKernel(compute: Compute, planned: PlannedKernel): void {
-    const device = this.#deviceFor(compute, planned)
+  #emitKernel(
+    compute: Compute,
+    planned: PlannedKernel,
+    isLast: (operand: KernelOperand) => boolean,
+    destinations: Destinations,
+  ): void {
+    const device = this.#deviceFor(compute, planned.kernel)
     const inputs = planned.inputs.map((operand) => this.#toDevice(device, operand))
-    const outputs = planned.outputs.map((output) =>
-      this.#placement.add(
-        device,
-        output,
-        elementCountOf(output.shape),
-        this.#fresh.has(output) ? { kind: 'fresh' } : 'temporary',
-      ),
-    )
-    let list = this.#kernels.get(device)
-    if (list === undefined) {
-      list = []
-      this.#kernels.set(device, list)
+    const inPlace = outputsInPlace(planned, isLast, destinations, this.#target.donors)
+    const fresh: Slot[] = []
+    for (const [place, output] of planned.outputs.entries()) {
+      const input = inPlace.get(place)
+      if (input === undefined) {
+        const origin = this.#fresh.has(output) ? ({ kind: 'fresh' } as const) : 'temporary'
+        fresh.push(this.#placement.add(device, output, elementCountOf(output.shape), origin))
+      } else {
+        this.#placement.handOver(device, planned.inputs[input] as Source, output, inputs[input])
+        this.#donated.add(inputs[input].id)
+        this.#fresh.delete(output)
+      }
     }
-    list.push(planned)
-    const slots = [...inputs, ...outputs]
-    this.#command(
+    const overwrites = [...inPlace.values()].map((input) => inputs[input].id)
+    const kernel = this.#kernelOf(device, kernelInPlace(planned, inPlace))
+    const slots = [...inputs, ...fresh]
+    const command = { kind: 'dispatch', kernel, slots: slots.map((slot) => slot.id) } as const
+    this.#segments.separate(device, {
+      checks: planned.kernel.checks.length > 0,
+      changes: overwrites.length > 0,
+    })
+    this.#segments.add(
       device,
-      { kind: 'dispatch', kernel: list.length - 1, slots: slots.map((slot) => slot.id) },
+      overwrites.length === 0 ? command : { ...command, overwrites },
+      slots,
+    )
+  }
+
+  /** The number of a kernel among those of the stage. */
+  #kernelOf(device: string, planned: PlannedKernel): number {
+    const list = this.#kernels.get(device)
+    if (list === undefined) this.#kernels.set(device, [planned])
+    else list.push(planned)
+    return (list?.length ?? 1) - 1
+  }
+
+  /** In the buffer of what it patches, if it may; else in a copy of that. */
+  #emitPatch(patch: Patch): void {
+    const { base } = patch
+    const device = this.#deviceFor(patch, patchKernel(patch, 'put'))
+    const places = patch.places.map((place) => this.#toDevice(device, operandOf(place)))
+    const values = this.#toDevice(device, operandOf(patch.values))
+    const source = base.kind === 'array' ? base.source : undefined
+    if (source !== undefined && this.#patchedInPlace.has(patch)) {
+      const isVariable = source.kind === 'variable'
+      const slot = isVariable
+        ? this.#toDevice(device, source)
+        : this.#placement.slotOf(device, source)
+      if (slot !== undefined) {
+        this.#placement.handOver(device, source, patch, slot)
+        this.#fresh.delete(source)
+        if (slot.origin.kind === 'variable') this.#exchange(device, patch, slot, places, values)
+        else this.#put(device, patch, slot, places, values)
+        return
+      }
+    }
+    const origin = this.#fresh.has(patch) ? ({ kind: 'fresh' } as const) : 'temporary'
+    const slot = this.#placement.add(device, patch, elementCountOf(patch.shape), origin)
+    this.#fill(device, slot, operandOf(base))
+    this.#put(device, patch, slot, places, values)
+  }
+
+  #put(device: string, patch: Patch, slot: Slot, places: readonly Slot[], values: Slot): void {
+    const kernel = this.#kernelOf(device, plainKernel(patchKernel(patch, 'put')))
+    const slots = [slot, ...places, values]
+    this.#segments.separate(device, { checks: false, changes: true })
+    this.#segments.add(
+      device,
+      { kind: 'dispatch', kernel, slots: slots.map(({ id }) => id) },
+      slots,
+    )
+  }
+
+  /** Changes a variable's buffer; what it takes to undo that stays in buffers of its own. */
+  #exchange(device: string, patch: Patch, slot: Slot, places: readonly Slot[], values: Slot): void {
+    const kernel = this.#kernelOf(device, plainKernel(patchKernel(patch, 'exchange')))
+    this.#segments.separate(device, { checks: false, changes: true })
+    const logs = [...places, values].map((from): Slot => {
+      const log: Slot = { ...from, id: this.#placement.reserve(), origin: { kind: 'log' } }
+      this.#segments.add(device, { kind: 'copy', from: from.id, to: log.id }, [from, log])
+      return log
+    })
+    const slots = [slot, ...logs]
+    this.#donated.add(slot.id)
+    this.#segments.add(
+      device,
+      { kind: 'exchange', kernel, slots: slots.map(({ id }) => id) },
       slots,
     )
   }
 
   /** The device asked for, where it can; else the CPU, which is said in the report. */
-  #deviceFor(compute: Compute, { kernel }: PlannedKernel): string {
+  #deviceFor(compute: Compute | Patch, kernel: Kernel): string {
     const { devices } = this.#target
     const asked = deviceOfText(compute.device)
     const exact = devices.find((facts) => facts.name === asked?.name)
@@ -260,7 +373,7 @@ class StagePlanner {
 
   #emitStep(step: HostStep): void {
     this.#toHost(step.inputs.flatMap((input) => (input.kind === 'array' ? [input.source] : [])))
-    this.#instructions.push({ kind: 'step', step })
+    this.#segments.instructions.push({ kind: 'step', step })
     this.#placement.ran.add(step)
   }
 
@@ -280,7 +393,7 @@ class StagePlanner {
     }
     this.#toHost([operand])
     const slot = this.#placement.add(device, operand, count, 'temporary')
-    this.#command(device, { kind: 'upload', slot: slot.id, from: operand }, [slot])
+    this.#segments.add(device, { kind: 'upload', slot: slot.id, from: operand }, [slot])
     return slot
   }
 
@@ -288,15 +401,16 @@ class StagePlanner {
   #toHost(sources: readonly Source[]): void {
     const devices = new Set<string>()
     for (const source of sources) {
-      if (source.kind !== 'compute' || this.#placement.host.has(source)) continue
+      if (source.kind !== 'compute' && source.kind !== 'patch') continue
+      if (this.#placement.host.has(source)) continue
       const device = this.#placement.deviceOf(source)
       if (device === undefined) throw new Error(`the value of ${source.node} is nowhere`)
       const slot = this.#placement.slotOf(device, source) as Slot
-      this.#command(device, { kind: 'read', slot: slot.id, source }, [slot])
+      this.#segments.add(device, { kind: 'read', slot: slot.id, source }, [slot])
       this.#placement.host.add(source)
       devices.add(device)
     }
-    for (const device of devices) this.#flush(device)
+    for (const device of devices) this.#segments.flush(device)
   }
 
   /** Where an assigned value will be: a buffer of its own, or the host for types without kernels. */
@@ -311,9 +425,12 @@ class StagePlanner {
       this.#target.devices.find((facts) => facts.types.has(value.dtype as ScalarType))?.name
     if (device === undefined) throw new Error(`no device holds ${value.dtype}`)
     const from = this.#placement.slotOf(device, operand)
-    if (from?.origin.kind === 'fresh' && this.#fresh.delete(operand as Source)) {
-      return { kind: 'slot', slot: from, shape: value.shape }
-    }
+    const isOwn =
+      (from?.origin.kind === 'fresh' && this.#fresh.delete(operand as Source)) ||
+      (from?.origin.kind === 'variable' &&
+        (operand as Source).kind !== 'variable' &&
+        this.#donated.delete(from.id))
+    if (from !== undefined && isOwn) return { kind: 'slot', slot: from, shape: value.shape }
     const slot: Slot = {
       id: this.#placement.reserve(),
       device,
@@ -321,35 +438,20 @@ class StagePlanner {
       elementCount: elementCountOf(value.shape),
       origin: { kind: 'fresh' },
     }
-    if (from !== undefined || ('kind' in operand && operand.kind === 'variable')) {
-      const source = from ?? this.#toDevice(device, operand)
-      this.#command(device, { kind: 'copy', from: source.id, to: slot.id }, [source, slot])
-    } else {
-      this.#command(device, { kind: 'upload', slot: slot.id, from: operand }, [slot])
-    }
+    this.#fill(device, slot, operand)
     return { kind: 'slot', slot, shape: value.shape }
   }
 
-  #command(device: string, command: SlotCommand, slots: readonly Slot[]): void {
-    let segment = this.#segments.get(device)
-    if (segment === undefined) {
-      segment = { commands: [], slots: new Map() }
-      this.#segments.set(device, segment)
+  /** Brings an operand's content into a slot of its own. */
+  #fill(device: string, slot: Slot, operand: KernelOperand): void {
+    const from = this.#placement.slotOf(device, operand)
+    if (from === undefined && !('kind' in operand && operand.kind === 'variable')) {
+      if ('kind' in operand) this.#toHost([operand])
+      this.#segments.add(device, { kind: 'upload', slot: slot.id, from: operand }, [slot])
+      return
     }
-    segment.commands.push(command)
-    for (const slot of slots) segment.slots.set(slot.id, slot)
-  }
-
-  #flush(device: string): void {
-    const segment = this.#segments.get(device)
-    if (segment === undefined) return
-    const { commands, slots } = segment
-    this.#instructions.push({ kind: 'submit', device, commands, slots: [...slots.values()] })
-    this.#segments.delete(device)
-  }
-
-  #flushAll(): void {
-    for (const device of [...this.#segments.keys()]) this.#flush(device)
+    const source = from ?? this.#toDevice(device, operand)
+    this.#segments.add(device, { kind: 'copy', from: source.id, to: slot.id }, [source, slot])
   }
 }
 
@@ -363,57 +465,16 @@ function placeOnHost(value: TensorValue): Exclude<ResultPlace, { readonly kind: 
     : { kind: 'host', source: value.source, shape: value.shape }
 }
 
-/** Operands by the item after which nothing needs them. */
-function lastUses(
-  items: readonly Item[],
-  kept: ReadonlySet<Source>,
-): ReadonlyMap<number, readonly KernelOperand[]> {
-  const last = new Map<KernelOperand, number>()
-  for (const [place, item] of items.entries()) {
-    const operands: readonly (KernelOperand | undefined)[] =
-      item.kind === 'kernel'
-        ? [...item.computes, ...item.planned.inputs]
-        : item.step.inputs.map((input) => (input.kind === 'array' ? input.source : undefined))
-    for (const operand of operands) if (operand !== undefined) last.set(operand, place)
-  }
-  const byPlace = new Map<number, KernelOperand[]>()
-  for (const [operand, place] of last) {
-    if ('kind' in operand && kept.has(operand)) continue
-    const list = byPlace.get(place)
-    if (list === undefined) byPlace.set(place, [operand])
-    else list.push(operand)
-  }
-  return byPlace
+function sourcesOf(values: readonly TensorValue[]): readonly Source[] {
+  return values.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
 }
 
-/** Why the device cannot run the kernel; undefined where it can. */
-function inability(facts: DeviceFacts, kernel: PlannedKernel['kernel']): string | undefined {
-  const buffers = [...kernel.inputs, ...kernel.outputs]
-  if (buffers.length > facts.maxBuffersPerKernel) {
-    return `binds at most ${facts.maxBuffersPerKernel} buffers`
-  }
-  for (const { dtype, elementCount } of buffers) {
-    if (!facts.types.has(dtype)) return `does not compute ${dtype}`
-    if (elementCount * 4 > facts.maxBufferBytes)
-      return `holds at most ${facts.maxBufferBytes} bytes in one buffer`
-  }
-  let unknown: ScalarType | undefined
-  const roots = [
-    ...kernel.reductions.map((reduction) => reduction.body),
-    ...kernel.stores.map((store) => store.value),
-    ...kernel.checks.map((check) => check.ok),
-  ]
-  visit(roots, (node) => {
-    if (!facts.types.has(node.dtype)) unknown = node.dtype
-  })
-  return unknown === undefined ? undefined : `does not compute ${unknown}`
+/** What a value's content is kept under. */
+function operandOf(value: TensorValue): KernelOperand {
+  return value.kind === 'known' ? (value.tensor as NumericTensor) : value.source
 }
 
-/** Type and full name of the device that a node asks for: `/job:w/gpu:1` is `/device:GPU:1`. */
-function deviceOfText(text: string): { readonly type: string; readonly name: string } | undefined {
-  const match = /(?:^|\/)(?:device:)?(cpu|gpu)(?::(\d+|\*))?$/i.exec(text)
-  if (match === null) return undefined
-  const type = `/device:${match[1].toUpperCase()}:`
-  const index = match[2] === undefined || match[2] === '*' ? '0' : match[2]
-  return { type, name: `${type}${index}` }
+/** A kernel that nothing can go wrong with. */
+function plainKernel(kernel: Kernel): PlannedKernel {
+  return { kernel, inputs: [], outputs: [], checks: [] }
 }

@@ -2,10 +2,11 @@
 // variable and slots are updated in one pass. Only order and memory traffic change, no value.
 import { elementCountOf } from '../../tensor/index.ts'
 import { type Expression, visit } from '../ir/index.ts'
-import type { Compute, HostStep, Source } from '../ops/index.ts'
+import type { Compute, HostStep, Patch, Source } from '../ops/index.ts'
+import { inputsOf } from './donation.ts'
 import { buildKernel, type Fusion, type PlannedKernel } from './kernel.ts'
 
-/** Kernels to run as one, or a step; `id` is its place in the order of the trace. */
+/** Kernels to run as one, a patch, or a step; `id` is its place in the order of the trace. */
 export type Item =
   | {
       readonly kind: 'kernel'
@@ -13,6 +14,7 @@ export type Item =
       readonly computes: readonly Compute[]
       readonly planned: PlannedKernel
     }
+  | { readonly kind: 'patch'; readonly id: number; readonly patch: Patch }
   | { readonly kind: 'step'; readonly id: number; readonly step: HostStep }
 
 interface Group {
@@ -24,9 +26,10 @@ interface Group {
 /** Most outputs of one kernel. */
 const maxOutputs = 6
 
-/** Kernels and steps in running order, kernels over the same elements joined where `join` says so. */
+/** Kernels, patches and steps in running order, kernels over the same elements joined where `join` says so. */
 export function itemsOf(
   kernels: readonly Compute[],
+  patches: readonly Patch[],
   steps: readonly HostStep[],
   fusion: Fusion,
   join: boolean,
@@ -34,11 +37,14 @@ export function itemsOf(
 ): readonly Item[] {
   const single = new Map(kernels.map((compute) => [compute, buildKernel([compute], fusion)]))
   const grouping = new Grouping(single, maxBuffers)
-  const byId = [...kernels, ...steps].sort((a, b) => a.id - b.id)
+  const byId = [...kernels, ...patches, ...steps].sort((a, b) => a.id - b.id)
   for (const one of byId) {
-    if ('kind' in one) grouping.add(one, join)
-    else
-      grouping.close(one.inputs.flatMap((input) => (input.kind === 'array' ? [input.source] : [])))
+    if ('kind' in one && one.kind === 'compute') {
+      grouping.add(one, join)
+      continue
+    }
+    const inputs = 'kind' in one ? inputsOf(one) : one.inputs
+    grouping.close(inputs.flatMap((input) => (input.kind === 'array' ? [input.source] : [])))
   }
   const items = grouping.groups.map(({ members }): Item => {
     const planned =
@@ -47,6 +53,7 @@ export function itemsOf(
         : buildKernel(members, joined(fusion, new Set(members)))
     return { kind: 'kernel', id: members[members.length - 1].id, computes: members, planned }
   })
+  items.push(...patches.map((patch): Item => ({ kind: 'patch', id: patch.id, patch })))
   items.push(...steps.map((step): Item => ({ kind: 'step', id: step.id, step })))
   return items.sort((a, b) => a.id - b.id)
 }

@@ -1,5 +1,6 @@
 // From a graph and a request to stages of commands and host steps.
 export { planStage, type StageTarget } from './build.ts'
+export { type Donors, noDonors } from './donation.ts'
 export { type Effects, effectsOf } from './effects.ts'
 export { refusalOfCheck } from './fold.ts'
 export { type KernelOperand, type PlannedKernel, Splats } from './kernel.ts'

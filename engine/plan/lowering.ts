@@ -24,6 +24,8 @@ import {
   type ListValue,
   type Lowering,
   type OpDefinition,
+  type Patch,
+  type PatchSpec,
   type ReferenceValue,
   type StepSpec,
   type TensorValue,
@@ -193,6 +195,34 @@ export class NodeLowering implements Lowering {
     if (folded !== undefined) return this.known(folded)
     if (compute.checks !== undefined) trace.checked.push(compute)
     return { kind: 'array', dtype: spec.dtype, shape: spec.shape, source: compute }
+  }
+
+  patched(base: TensorValue, spec: PatchSpec): TensorValue {
+    const { trace, node, device } = this.#context
+    const { shape, dtype } = base
+    if (!isScalarType(dtype)) throw new Error(`${dtype} is not patched in kernels`)
+    if (elementCountOf(spec.values.shape) === 0) return base
+    const source: Patch = {
+      kind: 'patch',
+      id: trace.nextId(),
+      node: this.#name,
+      op: node.op,
+      device,
+      dtype,
+      shape,
+      base: trace.resolved(base),
+      values: trace.resolved(spec.values),
+      places: spec.places.map((place) => trace.resolved(place)),
+      index: spec.index,
+      touched: spec.touched,
+    }
+    return { kind: 'array', dtype, shape, source }
+  }
+
+  isWorthPatching({ dtype, shape }: TensorValue, elementCount: number): boolean {
+    const all = elementCountOf(shape)
+    const { patchFrom } = this.#context.trace.request
+    return isScalarType(dtype) && all >= patchFrom && elementCount * 4 <= all
   }
 
   #folded(compute: Compute, count: number): NumericTensor | undefined {

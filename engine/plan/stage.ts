@@ -3,7 +3,7 @@
 
 import type { NumericTensor, Shape, Tensor } from '../../tensor/index.ts'
 import type { ScalarType } from '../ir/index.ts'
-import type { HostStep, Source, Variable } from '../ops/index.ts'
+import type { HostStep, Patch, Source, Variable } from '../ops/index.ts'
 import type { KernelOperand, PlannedKernel } from './kernel.ts'
 import type { Need } from './need.ts'
 import type { Trace } from './trace.ts'
@@ -27,12 +27,25 @@ export interface Slot {
     | { readonly kind: 'variable'; readonly variable: Variable }
     /** Made in this run and handed out as an assigned value. */
     | { readonly kind: 'fresh' }
+    /** Made in this run; holds what an exchange needs to be taken back. */
+    | { readonly kind: 'log' }
 }
 
 export type SlotCommand =
   /** Content that the host has, into the slot. */
   | { readonly kind: 'upload'; readonly slot: SlotId; readonly from: KernelOperand }
-  | { readonly kind: 'dispatch'; readonly kernel: number; readonly slots: readonly SlotId[] }
+  | {
+      readonly kind: 'dispatch'
+      readonly kernel: number
+      readonly slots: readonly SlotId[]
+      /** Slots of variables that hold assigned values from here on. */
+      readonly overwrites?: readonly SlotId[]
+    }
+  /**
+   * Runs a kernel that exchanges elements of a variable's slot, the first of `slots`, with those of the
+   * last. Run again on the same slots it takes that back.
+   */
+  | { readonly kind: 'exchange'; readonly kernel: number; readonly slots: readonly SlotId[] }
   | { readonly kind: 'copy'; readonly from: SlotId; readonly to: SlotId }
   /** To the host, as the content of the source. */
   | { readonly kind: 'read'; readonly slot: SlotId; readonly source: Source }
@@ -47,7 +60,7 @@ export type Instruction =
     }
   | { readonly kind: 'step'; readonly step: HostStep }
 
-/** Where a result of a run is found. */
+/** Where a result of a run is found. In a variable's slot only where that was changed in place. */
 export type ResultPlace =
   | { readonly kind: 'tensor'; readonly tensor: Tensor; readonly shape: Shape }
   | { readonly kind: 'host'; readonly source: Source; readonly shape: Shape }
@@ -56,7 +69,12 @@ export type ResultPlace =
 export interface Finish {
   readonly kind: 'finish'
   readonly fetches: readonly Exclude<ResultPlace, { readonly kind: 'slot' }>[]
-  readonly assigned: readonly { readonly variable: Variable; readonly place: ResultPlace }[]
+  readonly assigned: readonly {
+    readonly variable: Variable
+    readonly place: ResultPlace
+    /** By which it differs from the value that the variable had; undefined where it is made otherwise. */
+    readonly patches: readonly Patch[] | undefined
+  }[]
 }
 
 export interface Pause {
@@ -173,6 +191,12 @@ export class Placement {
     while (busy.has(ordinal)) ordinal++
     busy.add(ordinal)
     return ordinal
+  }
+
+  /** Gives the slot of a source to another, which has changed its content. */
+  handOver(device: string, from: Source, to: Source, slot: Slot): void {
+    this.devices.get(device)?.delete(from)
+    this.place(device, to, slot)
   }
 
   /** The operand is not needed on the device any more: its temporary may be used again. */

@@ -28,6 +28,8 @@ export interface TraceRequest {
   readonly container: string
   /** Types that the preferred device computes. */
   readonly types: ReadonlySet<ScalarType>
+  /** Elements from which on a variable is patched rather than made anew. */
+  readonly patchFrom: number
   /** Types of the variables' values by {@link variableKey}; undefined: uninitialized. */
   readonly variables: ReadonlyMap<string, TensorType | undefined>
 }

@@ -88,10 +88,11 @@ export function interpret(
     for (const step of outer) step()
     // All values first: a store may change what another store's value was read from.
     for (const { output, index, value } of kernel.stores) {
-      const { dtype, elementCount } = kernel.outputs[output] as Kernel['outputs'][number]
+      const { dtype, elementCount, inPlaceOf } = kernel.outputs[output] as Kernel['outputs'][number]
       const place = at(index) as number
       const inBounds = place >= 0 && place < elementCount
-      assert(inBounds || kernel.checks.length > 0, `position ${place} of ${elementCount} is stored`)
+      const mayBeNowhere = inPlaceOf !== undefined || kernel.checks.length > 0
+      assert(inBounds || mayBeNowhere, `position ${place} of ${elementCount} is stored`)
       if (inBounds) writeElement(dtype, outputs[output] as Elements, place, at(value))
     }
   })

@@ -2,7 +2,7 @@
 // several outputs, odd and empty sizes.
 import type { Test } from 'tap'
 import type { BufferId, Device } from '../../../engine/device/device.ts'
-import type { Kernel, Scalar } from '../../../engine/ir/index.ts'
+import type { Kernel, Scalar, ScalarType } from '../../../engine/ir/index.ts'
 import { expectedOf, type Job, runJobs } from './bench.ts'
 import { elementwise, gather, writing } from './kernels.ts'
 
@@ -47,6 +47,21 @@ export async function positionFacts(
   )
   await t.test('updates in place', async (t) => {
     await same(t, [momentum(97), scatter()], 'two variables in one pass; rows that positions name')
+  })
+  await t.test('elements of two buffers change places; those that are nowhere stay', async (t) => {
+    const job = exchange(f32, [6, -1, 3])
+    const { outputs } = await runJobs(device, number, [job])
+    const [table, values] = outputs[0] ?? []
+    t.same(table?.slice(12, 16), [900, 1000, 1100, 1200], 'row 3 has the last values')
+    t.same(table?.slice(0, 12), count(12), 'rows that are not named stay')
+    t.same(values?.slice(0, 4), [25, 26, 27, 28], 'and the first values are what row 6 was')
+    const types = [f32, i32, 'bool', 'int8', 'float16', 'int64', 'uint16'] as const
+    const held = types.filter((dtype) => device.facts.types.has(dtype))
+    await same(
+      t,
+      held.map((dtype) => exchange(dtype, [0, 7, 5])),
+      'of every size of elements',
+    )
   })
   await t.test('empty loops, one iteration, odd sizes', async (t) => {
     const jobs = [0, 1, 2, 3, 5, 63, 64, 65, 127, 1009].map((size) => ({
@@ -224,6 +239,46 @@ function scatter(): Job {
       { dtype: f32, values: count(32) },
       { dtype: i32, values: [6, 1, 3] },
       { dtype: f32, values: count(12).map((value) => value * 100) },
+    ],
+  }
+}
+
+/** Rows of an `[8, 4]` table, both ways, with those of `[3, 4]`; a negative row is nowhere. */
+function exchange(dtype: ScalarType, rows: readonly number[]): Job {
+  const { build, add, mul, int } = writing()
+  const [row, column] = [build.loop(0, 3), build.loop(1, 4)]
+  const target = add(mul(build.load(i32, 1, row), int(4)), column)
+  const from = add(mul(row, int(4)), column)
+  const isSomewhere = build.apply('greater_equal', [target, int(0)])
+  const sized = (values: readonly number[]): readonly Scalar[] => {
+    if (dtype === 'bool') return values.map((value) => value % 3 === 0)
+    if (dtype === 'int64') return values.map(BigInt)
+    return dtype === 'int8' ? values.map((value) => value % 100) : values
+  }
+  return {
+    kernel: {
+      inputs: [
+        { dtype, elementCount: 32 },
+        { dtype: i32, elementCount: 3 },
+        { dtype, elementCount: 12 },
+      ],
+      outputs: [
+        { dtype, elementCount: 32, inPlaceOf: 0 },
+        { dtype, elementCount: 12, inPlaceOf: 2 },
+      ],
+      loops: [3, 4],
+      reduced: [],
+      reductions: [],
+      stores: [
+        { output: 0, index: target, value: build.load(dtype, 2, from) },
+        { output: 1, index: from, value: build.load(dtype, 0, target, isSomewhere) },
+      ],
+      checks: [],
+    },
+    inputs: [
+      { dtype, values: sized(count(32)) },
+      { dtype: i32, values: rows },
+      { dtype, values: sized(count(12).map((value) => value * 100)) },
     ],
   }
 }

@@ -1,0 +1,96 @@
+// Rows (slices) of a large array that indices name: told apart on the host, so that a kernel makes new
+// content for them alone. What it costs grows with the indices, not with the array.
+import {
+  elementCountOf,
+  type NumericTensor,
+  numericTensor,
+  tensorOfElements,
+} from '../../tensor/index.ts'
+import type { Lowering, PatchSpec } from './definition.ts'
+import type { PickRequest } from './scatter.ts'
+import { integersOf } from './shapes.ts'
+import type { Stretch, TensorValue } from './value.ts'
+
+/** The rows that indices name. */
+export interface TouchedRows {
+  /** Each row once, ascending, then -1 up to as many as there are indices: int32 `[count]`. */
+  readonly rows: TensorValue
+  /** For each round and entry of `rows` the update that it takes, -1 for none: int32 `[rounds, count]`. */
+  readonly picks: TensorValue
+  /** 0 where one row takes more updates than were asked for at most; `picks` has none then. */
+  readonly rounds: number
+}
+
+/**
+ * The rows that `request.slicesOf` finds. Where a row may take several updates, the number of rounds
+ * depends on the content of the indices, so that planning may go on only once they are there.
+ */
+export function touchedRows(at: Lowering, request: PickRequest): TouchedRows {
+  const { indices, slicesOf, count, lastOnly, most } = request
+  const isSingle = lastOnly || count === 1
+  const [rows, picks] = at.step({
+    inputs: [indices],
+    outputs: [
+      { dtype: 'int32', shape: [count] },
+      { dtype: 'int32', shape: isSingle ? [1, count] : undefined },
+    ],
+    always: true,
+    run: ([content]) => rowsOf(slicesOf(content), isSingle, most),
+  })
+  return { rows, picks, rounds: picks.shape[0] }
+}
+
+function rowsOf(
+  places: Int32Array,
+  isSingle: boolean,
+  most: number,
+): readonly [NumericTensor, NumericTensor] {
+  const updates = new Map<number, number[]>()
+  for (const [update, place] of places.entries()) {
+    if (place < 0) continue
+    const list = updates.get(place)
+    if (list === undefined) updates.set(place, [update])
+    else if (isSingle) list[0] = update
+    else list.push(update)
+  }
+  const count = places.length
+  const ascending = [...updates.keys()].sort((a, b) => a - b)
+  const rows = new Int32Array(count).fill(-1)
+  rows.set(ascending)
+  const rowTensor = numericTensor('int32', [count], new Uint8Array(rows.buffer))
+  let needed = 1
+  for (const list of updates.values()) needed = Math.max(needed, list.length)
+  // Powers of two, so that few plans serve all contents.
+  const rounds = 2 ** Math.ceil(Math.log2(needed))
+  if (rounds > most) return [rowTensor, tensorOfElements('int32', [0, count], [])]
+  const picks = new Int32Array(rounds * count).fill(-1)
+  for (const [entry, row] of ascending.entries()) {
+    for (const [round, update] of (updates.get(row) ?? []).entries()) {
+      picks[round * count + entry] = update
+    }
+  }
+  return [rowTensor, numericTensor('int32', [rounds, count], new Uint8Array(picks.buffer))]
+}
+
+/** Puts `values`, `[count, ..]`, at the rows of an array that has `width` elements in each. */
+export function rowPatch(rows: TensorValue, values: TensorValue): PatchSpec {
+  const width = elementCountOf(values.shape.slice(1))
+  return {
+    values,
+    places: [rows],
+    index: ({ b, axes: [entry, ...rest], read }) =>
+      b.add(b.mul(read(0, [entry]), width), b.flatten(rest, values.shape.slice(1))),
+    touched: ([places]) => stretchesOf(integersOf(places), width),
+  }
+}
+
+function stretchesOf(rows: readonly number[], width: number): readonly Stretch[] {
+  const stretches: { offset: number; count: number }[] = []
+  for (const row of rows) {
+    if (row < 0) break
+    const last = stretches.at(-1)
+    if (last !== undefined && last.offset + last.count === row * width) last.count += width
+    else stretches.push({ offset: row * width, count: width })
+  }
+  return stretches
+}
