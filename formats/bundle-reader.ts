@@ -296,7 +296,12 @@ function openPartitioned(
     }
     yield* joinSlices(entry, joined)
   }
-  return checkpointTensor(entry, byteLength, chunks)
+  const sliced = parts.map(({ stored, slice: { starts, shape } }) => ({
+    starts,
+    shape,
+    chunks: () => storedChunks(opening, stored),
+  }))
+  return { ...checkpointTensor(entry, byteLength, chunks), slices: sliced }
 }
 
 async function readSlice(

@@ -4,15 +4,18 @@
 import { encodeBundleEntryProto, encodeBundleHeaderProto, WireWriter } from '../proto/index.ts'
 import {
   byteLengthOf,
+  type DType,
   elementCountOf,
   isNumeric,
   numberOfDType,
   Refusal,
+  type Shape,
   type TensorStream,
 } from '../tensor/index.ts'
 import { shardName } from './bundle-reader.ts'
 import { formatCheckpointState, stateFileName } from './checkpoint-state.ts'
 import { maskCrc } from './masked-crc.ts'
+import { type SliceExtent, sliceKey } from './ordered-code.ts'
 import { compareBytes, type TableEntry } from './table-reader.ts'
 import { writeTable } from './table-writer.ts'
 import type { ChecksumTools } from './tools.ts'
@@ -24,6 +27,20 @@ export interface OutputFile {
   chunks(): AsyncIterable<Uint8Array>
 }
 
+/** A tensor in slices that together cover it, as a partitioned variable has them. Not of strings. */
+export interface SlicedTensorStream {
+  readonly name: string
+  readonly dtype: DType
+  readonly shape: Shape
+  readonly slices: readonly TensorStreamSlice[]
+}
+
+/** A slice: where it lies in the whole, and its bytes. */
+export interface TensorStreamSlice {
+  readonly starts: readonly number[]
+  readonly stream: TensorStream
+}
+
 interface Placed {
   readonly key: Uint8Array
   readonly tensor: TensorStream
@@ -33,21 +50,34 @@ interface Placed {
   crc: number | undefined
 }
 
+/** What names a sliced tensor in the index. */
+interface Head {
+  readonly key: Uint8Array
+  readonly tensor: SlicedTensorStream
+}
+
+interface Layout {
+  /** In the order of the data file: by name, slices in their own order. */
+  readonly placed: readonly Placed[]
+  readonly heads: readonly Head[]
+}
+
 /**
  * The files of a bundle of `tensors`: `prefix`.data-00000-of-00001, `prefix`.index and `checkpoint`.
- * Streaming the data first is cheapest: the index needs every tensor's checksum, and reads what was
+ * Sliced ones are written slice by slice under their whole name, as TensorFlow's Saver does. Streaming
+ * the data first is cheapest: the index needs every tensor's checksum, and reads what was
  * not streamed yet. Refuses (INVALID_ARGUMENT) a name given twice or empty (`bundle/bad-name`) and
  * types that have no bytes (`bundle/unsupported-dtype`).
  */
 export async function writeBundle(
   prefix: string,
-  tensors: readonly TensorStream[],
+  tensors: readonly (TensorStream | SlicedTensorStream)[],
   tools: ChecksumTools,
 ): Promise<readonly OutputFile[]> {
-  const placed = await place(tensors)
+  const { placed, heads } = await place(tensors)
   const last = placed.at(-1)
   const dataLength = last === undefined ? 0 : last.offset + last.size
-  const indexLength = writeIndex(placed, tools).byteLength
+  const indexLength = writeIndex(placed, heads, tools).byteLength
   const name = prefix.slice(prefix.lastIndexOf('/') + 1)
   const state = new TextEncoder().encode(formatCheckpointState([name]))
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
@@ -67,7 +97,7 @@ export async function writeBundle(
           if (one.crc !== undefined) continue
           for await (const _ of storedChunks(one, tools));
         }
-        yield writeIndex(placed, tools)
+        yield writeIndex(placed, heads, tools)
       },
     },
     {
@@ -80,27 +110,45 @@ export async function writeBundle(
   ]
 }
 
-async function place(tensors: readonly TensorStream[]): Promise<Placed[]> {
+async function place(tensors: readonly (TensorStream | SlicedTensorStream)[]): Promise<Layout> {
   const encoder = new TextEncoder()
   const keyed = tensors.map((tensor) => ({ key: encoder.encode(tensor.name), tensor }))
   keyed.sort((a, b) => compareBytes(a.key, b.key))
   const placed: Placed[] = []
+  const heads: Head[] = []
   let offset = 0
-  for (const { key, tensor } of keyed) {
-    checkName(key, tensor, placed.at(-1))
+  let before: Uint8Array | undefined
+  async function add(key: Uint8Array, tensor: TensorStream): Promise<void> {
     const size = await storedLength(tensor)
     placed.push({ key, tensor, offset, size, crc: undefined })
     offset += size
   }
-  return placed
+  for (const { key, tensor } of keyed) {
+    checkName(key, tensor.name, before)
+    before = key
+    if (!('slices' in tensor)) {
+      await add(key, tensor)
+      continue
+    }
+    heads.push({ key, tensor })
+    for (const slice of tensor.slices) {
+      await add(sliceKey(tensor.name, extentsOf(slice)), slice.stream)
+    }
+  }
+  return { placed, heads }
 }
 
-function checkName(key: Uint8Array, tensor: TensorStream, before: Placed | undefined): void {
-  const isTwice = before !== undefined && compareBytes(before.key, key) === 0
+/** Every extent spelled out, as TensorFlow saves the slices of variables. */
+function extentsOf({ starts, stream }: TensorStreamSlice): readonly SliceExtent[] {
+  return starts.map((start, axis) => ({ start, length: stream.shape[axis] }))
+}
+
+function checkName(key: Uint8Array, name: string, before: Uint8Array | undefined): void {
+  const isTwice = before !== undefined && compareBytes(before, key) === 0
   if (key.byteLength > 0 && key[0] !== 0 && !isTwice) return
   const problem = isTwice ? 'is given twice' : 'cannot be the name of a tensor in a bundle'
-  throw new Refusal('INVALID_ARGUMENT', 'bundle/bad-name', `"${tensor.name}" ${problem}.`, {
-    names: { tensor: tensor.name },
+  throw new Refusal('INVALID_ARGUMENT', 'bundle/bad-name', `"${name}" ${problem}.`, {
+    names: { tensor: name },
   })
 }
 
@@ -240,13 +288,30 @@ async function* storedStrings(
 }
 
 /** The index; checksums not known yet are written as zero, which takes as many bytes. */
-function writeIndex(placed: readonly Placed[], tools: ChecksumTools): Uint8Array {
-  function* entries(): Generator<TableEntry> {
-    const header = { num_shards: 1, version: { producer: 1 } }
-    yield { key: nothing, value: encodeBundleHeaderProto(header) }
-    for (const one of placed) yield { key: one.key, value: entryBytes(one) }
-  }
-  return writeTable(entries(), tools)
+function writeIndex(
+  placed: readonly Placed[],
+  heads: readonly Head[],
+  tools: ChecksumTools,
+): Uint8Array {
+  const header = { num_shards: 1, version: { producer: 1 } }
+  const entries: TableEntry[] = [
+    { key: nothing, value: encodeBundleHeaderProto(header) },
+    ...placed.map((one) => ({ key: one.key, value: entryBytes(one) })),
+    ...heads.map((one) => ({ key: one.key, value: headBytes(one) })),
+  ]
+  return writeTable(
+    entries.sort((a, b) => compareBytes(a.key, b.key)),
+    tools,
+  )
+}
+
+function headBytes({ tensor }: Head): Uint8Array {
+  const slices = tensor.slices.map((slice) => ({ extent: [...extentsOf(slice)] }))
+  return encodeBundleEntryProto({
+    dtype: numberOfDType(tensor.dtype),
+    shape: { dim: tensor.shape.map((size) => ({ size })) },
+    slices,
+  })
 }
 
 function entryBytes({ tensor, offset, size, crc }: Placed): Uint8Array {

@@ -13,8 +13,17 @@ import {
   type TensorStream,
 } from '../tensor/index.ts'
 
+/** A slice of a checkpoint's tensor: where it begins, and its own shape and bytes. */
+export interface CheckpointSlice {
+  readonly starts: readonly number[]
+  readonly shape: Shape
+  chunks(): AsyncIterable<Uint8Array>
+}
+
 /** A tensor of a checkpoint. Its `chunks` refuse (DATA_LOSS) bytes that are not those that were saved. */
 export interface CheckpointTensor extends TensorStream {
+  /** Where the file holds it in slices: each by itself, in the file's order. */
+  readonly slices?: readonly CheckpointSlice[] | undefined
   /** Reads every byte and checks it; refuses as `chunks` does. */
   verify(): Promise<void>
 }
