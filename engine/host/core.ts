@@ -47,10 +47,11 @@ import {
   type TraceTools,
   variableKey,
 } from '../plan/index.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
 import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
 import { IdleWatch } from './idle.ts'
 import { decodeGraph, feedsOf, keyOf, planKey, targetsOf, tensorOf } from './request.ts'
-import { type DeviceBuffer, Residency } from './residency.ts'
+import { Residency } from './residency.ts'
 import { EngineState } from './state.ts'
 import { Turns } from './turns.ts'
 

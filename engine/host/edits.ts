@@ -4,7 +4,7 @@
 // that is never committed leaves no trace.
 import type { BufferId, Command } from '../device/device.ts'
 import type { ValueKey } from '../engine.ts'
-import type { DeviceBuffer } from './residency.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
 
 /** One buffer with two values. */
 export interface Edit {

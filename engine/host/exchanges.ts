@@ -2,7 +2,8 @@
 // fails. Who may see which of the two values afterwards is edits.ts.
 import { Refusal } from '../../tensor/index.ts'
 import type { Command, KernelId } from '../device/device.ts'
-import type { DeviceBuffer, Residency } from './residency.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
+import type { Residency } from './residency.ts'
 
 type Dispatch = Extract<Command, { readonly kind: 'dispatch' }>
 

@@ -25,9 +25,10 @@ import {
   type Stage,
   variableKey,
 } from '../plan/index.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
 import { dirtyRanges } from './dirty.ts'
 import { Exchanges } from './exchanges.ts'
-import type { DeviceBuffer, Residency } from './residency.ts'
+import type { Residency } from './residency.ts'
 import type { StateOverlay } from './state.ts'
 
 /** Where a value that a run left is: on a device, or on the host. */

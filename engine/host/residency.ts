@@ -11,16 +11,8 @@ import {
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
 import type { ByteRange, HeldBytes, ValueKey } from '../engine.ts'
 import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
 import { type Edit, Edits } from './edits.ts'
-
-/** A buffer with what it holds. */
-export interface DeviceBuffer {
-  readonly buffer: BufferId
-  readonly dtype: ScalarType
-  readonly elementCount: number
-  /** The device's generation that it lives in. */
-  readonly generation: number
-}
 
 /** Spare buffers kept for reuse, in elements over all. */
 const maxSpareElements = 2 ** 26

@@ -16,7 +16,7 @@ import { isKernelType, scalarType } from './common.ts'
 import type { ComputeSpec, Lowering } from './definition.ts'
 import { type ScatterCombine, scatteredOnHost } from './scatter-host.ts'
 import { integersOf } from './shapes.ts'
-import { rowPatch, touchedRows } from './touched-rows.ts'
+import { type PickRequest, rowPatch, touchedRows } from './touched-rows.ts'
 import type { BodyScope, ComputeCheck, TensorValue } from './value.ts'
 
 export type { ScatterCombine } from './scatter-host.ts'
@@ -222,15 +222,6 @@ function combined(
     default:
       return combine satisfies never
   }
-}
-
-/** What {@link picksOf} is asked for. */
-export interface PickRequest extends Pick<Scatter, 'indices' | 'slicesOf' | 'count'> {
-  readonly slices: number
-  /** Only the last update of a slice counts. */
-  readonly lastOnly: boolean
-  /** Rounds that are of use; where there are more, the picks are left out. */
-  readonly most: number
 }
 
 /**

@@ -4,12 +4,27 @@ import {
   elementCountOf,
   type NumericTensor,
   numericTensor,
+  type Tensor,
   tensorOfElements,
 } from '../../tensor/index.ts'
 import type { Lowering, PatchSpec } from './definition.ts'
-import type { PickRequest } from './scatter.ts'
 import { integersOf } from './shapes.ts'
 import type { Stretch, TensorValue } from './value.ts'
+
+/** Updates of slices, to be told apart. */
+export interface PickRequest {
+  readonly indices: TensorValue
+  /** Flat place of the slice that each update goes to, -1 where it is dropped. Refuses bad indices. */
+  readonly slicesOf: (indices: Tensor) => Int32Array
+  /** How many slices `slicesOf` gives. */
+  readonly count: number
+  /** How many slices there are. */
+  readonly slices: number
+  /** Only the last update of a slice counts. */
+  readonly lastOnly: boolean
+  /** Rounds that are of use; where there are more, the picks are left out. */
+  readonly most: number
+}
 
 /** The rows that indices name. */
 export interface TouchedRows {

@@ -15,7 +15,6 @@ import type {
 import {
   type Donors,
   type InPlace,
-  inputsOf,
   kernelInPlace,
   lastUses,
   outputsInPlace,
@@ -26,7 +25,7 @@ import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
 import { itemsOf } from './group.ts'
 import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './kernel.ts'
 import type { Need } from './need.ts'
-import { patchesSince, patchKernel } from './patch.ts'
+import { inputsOf, patchesSince, patchKernel } from './patch.ts'
 import { deviceOfText, inability } from './placing.ts'
 import { Segments } from './segments.ts'
 import type { Finish, Pause, ResultPlace, Slot, SlotId, Stage } from './stage.ts'

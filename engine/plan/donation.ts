@@ -5,7 +5,7 @@ import { visit } from '../ir/index.ts'
 import type { Patch, Source, TensorValue, Variable } from '../ops/index.ts'
 import type { Item } from './group.ts'
 import type { KernelOperand, PlannedKernel } from './kernel.ts'
-import { patchesSince } from './patch.ts'
+import { inputsOf, patchesSince } from './patch.ts'
 import { variableKey } from './tracing.ts'
 
 /** Variables, by their keys, whose buffers a run may change. */
@@ -45,11 +45,6 @@ function operandsOf(item: Item): readonly KernelOperand[] {
     default:
       return item satisfies never
   }
-}
-
-/** Everything that a patch reads. */
-export function inputsOf({ base, values, places }: Patch): readonly TensorValue[] {
-  return [base, values, ...places]
 }
 
 /** What a stage changes in place. */

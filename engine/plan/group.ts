@@ -3,8 +3,8 @@
 import { elementCountOf } from '../../tensor/index.ts'
 import { type Expression, visit } from '../ir/index.ts'
 import type { Compute, HostStep, Patch, Source } from '../ops/index.ts'
-import { inputsOf } from './donation.ts'
 import { buildKernel, type Fusion, type PlannedKernel } from './kernel.ts'
+import { inputsOf } from './patch.ts'
 
 /** Kernels to run as one, a patch, or a step; `id` is its place in the order of the trace. */
 export type Item =

@@ -4,6 +4,11 @@ import { elementCountOf, sameShape } from '../../tensor/index.ts'
 import { expressionBuilder, type Kernel } from '../ir/index.ts'
 import { Builder, type Patch, type TensorValue, type Variable } from '../ops/index.ts'
 
+/** Everything that a patch reads. */
+export function inputsOf({ base, values, places }: Patch): readonly TensorValue[] {
+  return [base, values, ...places]
+}
+
 /**
  * A kernel on the buffer of a patch's base, the places, and the values. `put`: the values go into the
  * buffer. `exchange`: and what was there goes to where the values were.
