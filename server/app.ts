@@ -30,6 +30,7 @@ import { rootRoute } from './routes/root.ts'
 import { scopeRoutes } from './routes/scopes.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { servingRoutes } from './routes/serving.ts'
+import { variableBatchRoutes } from './routes/variable-batch.ts'
 import { variableReadRoutes } from './routes/variable-reads.ts'
 import { variableWriteRoutes } from './routes/variable-writes.ts'
 import { variableRoutes } from './routes/variables.ts'
@@ -116,6 +117,7 @@ export async function buildApp({
   })
   variableReadRoutes(app, service)
   variableWriteRoutes(app, service)
+  variableBatchRoutes(app, service)
   checkpointFileRoutes(app, service)
   graphRoutes(app, service)
   eventRoutes(app, service)

@@ -11,6 +11,7 @@ export type {
   ValueRecord,
   VariableRecord,
 } from '../store/index.ts'
+export type { BatchOperation, BatchResult } from './batch.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
 export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.ts'
@@ -37,7 +38,12 @@ export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'
 export type { GivenInitializer } from './stored-initializer.ts'
 export { contentOfTensor } from './tensor-content.ts'
-export { type Declaration, type TensorInput, tensorOfContent } from './tensor-input.ts'
+export {
+  type Declaration,
+  digestOfTensor,
+  type TensorInput,
+  tensorOfContent,
+} from './tensor-input.ts'
 export {
   isUpdateVerb,
   type UpdateVerbName,

@@ -41,7 +41,8 @@ const mostBytes = 32 * 2 ** 20
 /**
  * Stages the initial values of `records`, all of one container, and answers with the changes that write
  * them. A variable whose value another's initializer takes is initialized before it where it is among
- * the records, is read where it has a value, and has its own initial value computed where it has none.
+ * the records, is read where it has a value, and has its own initial value computed where it has none;
+ * values in `known` take the place of what the store has.
  * Refuses (FAILED_PRECONDITION, `initializer/cycle`) variables that wait for each other.
  */
 export async function initialWrites(
@@ -49,11 +50,12 @@ export async function initialWrites(
   container: string,
   records: readonly VariableRecord[],
   staging: Staging,
+  known: ReadonlyMap<string, Tensor> = new Map(),
 ): Promise<readonly Change[]> {
-  const work = await workOf(context, container, records)
+  const work = await workOf(context, container, records, known)
   const wanted = new Set(records.map(({ name }) => name))
   const staged = new Map<string, StagedValue>()
-  const kept = new Map<string, Tensor>()
+  const kept = new Map(known)
   const used = new Set([...work.units.values()].flatMap(({ recipe }) => needsOf(recipe)))
   async function give(name: string, tensor: Tensor): Promise<void> {
     if (used.has(name)) kept.set(name, tensor)
@@ -108,6 +110,7 @@ async function workOf(
   context: Context,
   container: string,
   records: readonly VariableRecord[],
+  known: ReadonlyMap<string, Tensor>,
 ): Promise<Work> {
   const units = new Map<string, Unit>()
   const stored = new Map<string, VariableRecord>()
@@ -117,7 +120,7 @@ async function workOf(
     const missing = new Set(
       found
         .flatMap(({ recipe }) => needsOf(recipe))
-        .filter((name) => !units.has(name) && !stored.has(name)),
+        .filter((name) => !units.has(name) && !stored.has(name) && !known.has(name)),
     )
     const others = await context.store.catalogue.variables(container, [...missing])
     for (const one of others) {

@@ -28,6 +28,10 @@ export interface Limits {
   readonly namesPerRequest: number
   /** How long the outcome of a request with an Idempotency-Key is kept. */
   readonly idempotencyKeepMs: number
+  /** Operations of one batch. */
+  readonly batchOperations: number
+  /** Bytes that the values of one batch may hold together. */
+  readonly batchBytes: number
   /** How long a run may take. */
   readonly runTimeoutMs: number
   /** How long a read waits for a version unless it says so .. */
@@ -66,6 +70,8 @@ export const defaultLimits: Limits = {
   pageEntries: 1000,
   namesPerRequest: 10_000,
   idempotencyKeepMs: 24 * 60 * 60 * 1000,
+  batchOperations: 1000,
+  batchBytes: 64 * mebibyte,
   runTimeoutMs: 120_000,
   waitDefaultMs: 30_000,
   waitMostMs: 100_000,

@@ -2,6 +2,7 @@
 // variable-update.ts's.
 import type { Change, VariableRecord } from '../store/index.ts'
 import { fitsShape, Refusal, type Shape } from '../tensor/index.ts'
+import { type BatchReply, type BatchRequest, runBatch } from './batch.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import type { ReadableValue } from './readable.ts'
@@ -30,6 +31,8 @@ export interface VariableWrites {
   ): Promise<ValueWritten & { readonly shape?: Shape }>
   /** Runs the one op of a verb on the value. */
   update(request: UpdateRequest): Promise<ValueUpdated>
+  /** Does many reads and writes in order, all or none. */
+  batch(request: BatchRequest): Promise<BatchReply>
 }
 
 /** Writes to a store's variables. */
@@ -47,6 +50,7 @@ export function createVariableWrites(context: Context): VariableWrites {
     },
     assign: (container, name, input, options) => assign(context, container, name, input, options),
     update: (request) => updateVariable(context, request),
+    batch: (request) => runBatch(context, request),
   }
 }
 

@@ -84,3 +84,83 @@ export const UpdatedValue = Type.Object(
   { ...WrittenValue.properties, output: Type.Optional(Tensor) },
   { title: 'UpdatedValue' },
 )
+
+const givenTensor = (help: string) =>
+  Type.Optional(
+    Type.Unknown({
+      description: `${help} ${tensorHelp} In a safetensors body also {"tensor": "name"}.`,
+    }),
+  )
+
+/** A batch of reads, assignments, initializations, and updates by these verbs. */
+export function batchBody<Verb extends string>(verbs: readonly Verb[]) {
+  const ops = (['read_value', 'assign', 'initialize'] as const).map((op) => Type.Literal(op))
+  const operation = Type.Object(
+    {
+      op: Type.Union([...ops, ...verbs.map((verb) => Type.Literal(verb))], {
+        description: 'What to do; the members that it takes are those of the verb of that name.',
+      }),
+      name: Type.String({ description: 'The variable, in the container of the request.' }),
+      if_version: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: 'The version that the variable must have before the batch; 412 otherwise.',
+        }),
+      ),
+      value: givenTensor('Of assign, assign_add, assign_sub and assign_slice.'),
+      indices: givenTensor('Of the scatters.'),
+      updates: givenTensor('Of the scatters.'),
+      limit: Type.Optional(
+        Type.Union([Type.Integer(), Type.String()], { description: 'Of count_up_to.' }),
+      ),
+      slice: Type.Optional(
+        Type.String({ description: 'Of read_value and assign_slice, as NumPy writes it.' }),
+      ),
+      validate_shape: Type.Optional(
+        Type.Boolean({
+          description:
+            "Of assign; false: the variable takes the value's shape, whatever its own was.",
+        }),
+      ),
+    },
+    { title: 'BatchOperation', additionalProperties: false },
+  )
+  return Type.Object(
+    { operations: Type.Array(operation) },
+    {
+      title: 'BatchBody',
+      additionalProperties: false,
+      examples: [
+        {
+          operations: [
+            { op: 'assign', name: 'w', value: [1, 2], if_version: 3 },
+            { op: 'scatter_add', name: 'table', indices: [0], updates: [1.5] },
+            { op: 'count_up_to', name: 'step', limit: 1000 },
+            { op: 'read_value', name: 'b' },
+          ],
+        },
+      ],
+    },
+  )
+}
+
+/** What the operations of a batch did, in their order. */
+export const BatchReply = Type.Object(
+  {
+    results: Type.Array(
+      Type.Object({
+        op: Type.String(),
+        name: Type.String(),
+        version: Type.Union([Type.Integer(), Type.Null()], {
+          description:
+            'Of a write: the version after the batch. Of a read: the version that the value is of; null where a later operation of the batch replaced it.',
+        }),
+        etag: Type.Optional(Type.String({ description: 'Of a write.' })),
+        value: Type.Optional(Tensor),
+        output: Type.Optional(Tensor),
+      }),
+    ),
+    durable: Type.Optional(Type.Boolean({ description: 'Where anything was written.' })),
+  },
+  { title: 'BatchReply' },
+)
