@@ -73,6 +73,8 @@ async function* pieces(
         next.catch(() => undefined)
       }
       yield bytes.subarray(0, byteLength - place * pieceBytes)
+      // Taken in by now: given back at once, or the collector would have to be quick.
+      if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0)
     }
   } finally {
     await next.catch(() => undefined)
