@@ -6,6 +6,7 @@ import { Agent, type IncomingHttpHeaders, request as requestOver } from 'node:ht
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
+  readonly bytes: Uint8Array
   readonly text: string
   // biome-ignore lint/suspicious/noExplicitAny: tests look into replies of every shape.
   readonly json: any
@@ -15,6 +16,8 @@ export interface Answer {
 export interface Wishes {
   /** Sent as JSON. */
   readonly json?: unknown
+  /** Sent as raw bytes. */
+  readonly bytes?: Uint8Array
   readonly headers?: Readonly<Record<string, string>>
   /** The client goes away that long after it has sent all. */
   readonly abandonAfterMs?: number
@@ -39,12 +42,13 @@ function ask(
   agent: Agent,
   base: string,
   request: string,
-  { json, headers = {}, abandonAfterMs }: Wishes,
+  { json, bytes, headers = {}, abandonAfterMs }: Wishes,
 ): Promise<Answer | undefined> {
   const [method, path] = request.split(' ')
-  const body = json === undefined ? undefined : JSON.stringify(json)
-  const type = body === undefined ? {} : { 'content-type': 'application/json' }
-  const length = body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` }
+  const body = json === undefined ? bytes : Buffer.from(JSON.stringify(json))
+  const kind = json === undefined ? 'application/octet-stream' : 'application/json'
+  const type = body === undefined ? {} : { 'content-type': kind }
+  const length = body === undefined ? {} : { 'content-length': `${body.byteLength}` }
   return new Promise((resolve) => {
     const outgoing = requestOver(`${base}${path}`, {
       agent,
@@ -58,11 +62,13 @@ function ask(
       incoming.on('error', () => resolve(undefined))
       incoming.on('close', () => {
         if (!incoming.complete) return resolve(undefined)
-        const text = Buffer.concat(pieces).toString()
+        const whole = Buffer.concat(pieces)
+        const text = whole.toString()
         const isJson = (incoming.headers['content-type'] ?? '').includes('json') && text !== ''
         resolve({
           status: incoming.statusCode ?? 0,
           headers: incoming.headers,
+          bytes: whole,
           text,
           json: isJson ? JSON.parse(text) : undefined,
         })
