@@ -14,7 +14,8 @@ export function chooseType<Offer extends string>(
   accept: string | undefined,
   offers: readonly Offer[],
 ): Offer {
-  if (accept === undefined || accept === '*/*' || accept === offers[0]) return offers[0]
+  if (accept === undefined || accept === '*/*') return offers[0]
+  for (const offer of offers) if (accept === offer) return offer
   const ranges = accept.split(',').map(parseRange)
   let best: { readonly offer: Offer; readonly quality: number } | undefined
   for (const offer of offers) {

@@ -42,8 +42,7 @@ export async function sendBytes(
   const isRanged =
     headers.range !== undefined && rangeCounts(headers['if-range'] as string | undefined, etag)
   if (!isRanged && byteLength <= smallBytes && whole !== undefined) {
-    const { buffer, byteOffset, byteLength: length } = await whole()
-    return reply.send(Buffer.from(buffer, byteOffset, length))
+    return sendWhole(reply, await whole())
   }
   const range = isRanged ? parseRange(headers.range, byteLength) : undefined
   const length = range?.length ?? byteLength
@@ -58,6 +57,15 @@ export async function sendBytes(
     reply.header('content-range', `bytes ${range.offset}-${last}/${byteLength}`)
   }
   return reply.send(body)
+}
+
+/**
+ * Sends bytes that are at hand, and are not changed afterwards. As octet-stream unless the reply says
+ * otherwise: fastify need not read a content type then that it sets itself.
+ */
+export function sendWhole(reply: FastifyReply, bytes: Uint8Array): FastifyReply {
+  reply.header('accept-ranges', 'bytes')
+  return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
 }
 
 /** The bytes of a range out of a stream that can only be read from its start. */

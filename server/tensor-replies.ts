@@ -23,7 +23,7 @@ import { hasAlready } from './conditions.ts'
 import { status } from './errors.ts'
 import { valueText } from './json-writer.ts'
 import { chooseType } from './negotiate.ts'
-import { cut, sendBytes, sendJson } from './streams.ts'
+import { cut, sendBytes, sendJson, sendWhole } from './streams.ts'
 
 /** A value under its name. */
 export interface NamedValue {
@@ -48,36 +48,60 @@ const offers = [
 
 const offersOfSeveral = [tensorTypes.json, tensorTypes.safetensors, npzType] as const
 
-/** Sends one value: JSON unless `accept` prefers another form. Answers `If-None-Match`. */
-export async function sendValue(
+/**
+ * Sends one value: JSON unless `accept` prefers another form. Answers `If-None-Match`. Raw bytes that are
+ * in memory already go out at once, without a promise.
+ */
+export function sendValue(
   request: FastifyRequest,
   reply: FastifyReply,
   service: Service,
-  { name, value, members, etag }: ValueReply,
-): Promise<FastifyReply> {
-  const type = chooseType(request.headers.accept, offers)
+  sent: ValueReply,
+): FastifyReply | Promise<FastifyReply> {
+  const { value, etag } = sent
+  const { headers } = request
+  const type = chooseType(headers.accept, offers)
   reply.header('etag', etag).header('vary', 'accept')
-  if (hasAlready(request.headers['if-none-match'], etag)) {
+  if (hasAlready(headers['if-none-match'], etag)) {
     return reply.code(status.notModified).send()
   }
-  if (type === tensorTypes.json) {
-    const encoding = (request.query as { encoding?: string }).encoding
-    const text = await jsonOfValue(service, value, encoding)
-    return sendJson(reply, `{${textOfMembers(members)}${text}}`)
-  }
+  if (type === tensorTypes.json) return sendAsJson(request, reply, service, sent)
   reply.header('x-tensor-dtype', value.dtype)
   reply.header('x-tensor-shape', `[${value.shape.join(',')}]`)
+  if (type !== tensorTypes.raw) return sendAsFile(reply, service, sent, type)
+  if (value.dtype === 'string') throw noRawStrings(sent.name)
+  if (headers.range === undefined) {
+    const bytes = value.atHand?.()
+    if (bytes !== undefined) return sendWhole(reply, bytes)
+  }
+  return sendBytes(reply, {
+    contentType: type,
+    byteLength: value.byteLength,
+    etag,
+    isOwned: true,
+    chunks: (range) => value.read(range),
+    whole: () => value.bytes(),
+  })
+}
+
+async function sendAsJson(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  service: Service,
+  { value, members }: ValueReply,
+): Promise<FastifyReply> {
+  const encoding = (request.query as { encoding?: string }).encoding
+  const text = await jsonOfValue(service, value, encoding)
+  return sendJson(reply, `{${textOfMembers(members)}${text}}`)
+}
+
+async function sendAsFile(
+  reply: FastifyReply,
+  service: Service,
+  { name, value, etag }: ValueReply,
+  type: Exclude<(typeof offers)[number], 'application/json' | 'application/octet-stream'>,
+): Promise<FastifyReply> {
   switch (type) {
-    case tensorTypes.raw:
-      if (value.dtype === 'string') throw noRawStrings(name)
-      return sendBytes(reply, {
-        contentType: type,
-        byteLength: value.byteLength,
-        etag,
-        isOwned: true,
-        chunks: (range) => value.read(range),
-        whole: () => value.bytes(),
-      })
     case tensorTypes.npy:
       return sendFile(reply, type, writeNpy(streamOfReadable(name, value)), value, etag)
     case tensorTypes.safetensors:

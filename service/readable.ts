@@ -30,6 +30,8 @@ export interface ReadableValue extends TensorType {
   read(range?: ByteRange): AsyncIterable<Uint8Array>
   /** All bytes in one piece, the reader's own; for values known to be small enough to hold. */
   bytes(): Promise<Uint8Array>
+  /** All bytes, where they are in memory already. Shared: not to be changed or given away. */
+  atHand?(): Uint8Array | undefined
 }
 
 /** The whole tensor; for values known to be small enough to hold. */

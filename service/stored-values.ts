@@ -30,5 +30,6 @@ export function storedReadable(values: Values, record: ValueRecord): ReadableVal
     digest,
     read: (range) => values.read(valueId, range),
     bytes: () => values.bytes(valueId),
+    atHand: () => values.atHand(valueId),
   }
 }

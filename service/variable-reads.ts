@@ -46,6 +46,8 @@ export interface ReadWishes {
 }
 
 export interface VariableReads {
+  /** What `value` gives, where the variable is in memory and initialized: at once, without a promise. */
+  atHand(container: string, name: string): VariableValue | undefined
   /**
    * The value of a variable. Refuses an unknown variable, an uninitialized one, what a checkpoint does
    * not hold, a slice that does not fit, and a version that is not reached in time.
@@ -76,6 +78,8 @@ export function createVariableReads(
   { waitForVersions }: Pick<VersionWaits, 'waitForVersions'>,
 ): VariableReads {
   const { catalogue, values } = context.store
+  // The store hands out the same record until the variable changes.
+  const atHand = new WeakMap<VariableRecord, VariableValue>()
 
   function present(record: VariableRecord): VariableValue {
     const { container, name, version, value } = initialized(record)
@@ -146,6 +150,16 @@ export function createVariableReads(
   }
 
   return {
+    atHand(container, name) {
+      const record = catalogue.variableAtHand(container, name)
+      if (record?.value === undefined) return undefined
+      let known = atHand.get(record)
+      if (known === undefined) {
+        known = present(record)
+        atHand.set(record, known)
+      }
+      return known
+    },
     async value(container, name, wishes) {
       if (wishes === undefined) {
         const named = await findNamed(context, container, name)

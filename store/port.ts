@@ -372,6 +372,8 @@ export interface LabelChange {
 /** Metadata. Reads see the last commit; each call sees one consistent state. */
 export interface Catalogue {
   variable(container: string, name: string): Promise<VariableRecord | undefined>
+  /** The same where it is in memory and need not be waited for; undefined says nothing of the variable. */
+  variableAtHand(container: string, name: string): VariableRecord | undefined
   /** Those that exist, in the order asked, from one snapshot. */
   variables(container: string, names: readonly string[]): Promise<readonly VariableRecord[]>
   listVariables(filter: VariableFilter, page: PageRequest): Promise<Page<VariableRecord>>
@@ -459,6 +461,11 @@ export interface Values {
   ): AsyncIterable<Uint8Array>
   /** The whole content in one piece; for values known to be small enough to hold. */
   bytes(valueId: ValueId): Promise<Uint8Array>
+  /**
+   * The whole content where it is in memory already and need not be waited for; checked when it came
+   * there. Shared: not to be changed or given away. Undefined says nothing of the value.
+   */
+  atHand(valueId: ValueId): Uint8Array | undefined
   /** Re-reads every chunk against its SHA-256. Refuses (NOT_FOUND) a value that is gone. */
   verify(valueId: ValueId): Promise<Verification>
   /** The chunks of the content in order, so that shared ones can be counted. */

@@ -1,6 +1,6 @@
 // The values of variables on their way out, in every media type.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
   checkpointQuery,
@@ -87,23 +87,33 @@ function readRoute(app: App, service: Service): void {
       },
       serializerCompiler: asIs,
     },
-    async (request, reply) => {
+    (request, reply) => {
       const { params, query } = request
       const { slice, checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
+      const { container = '' } = query
       const isPlain = slice === undefined && checkpoint === undefined && minVersion === undefined
+      const atHand = isPlain ? service.reads.atHand(container, params.name) : undefined
+      if (atHand !== undefined) return sendFound(request, reply, service, atHand)
       const wishes = isPlain
         ? undefined
         : { slice, checkpoint, minVersion, timeoutMs, signal: signalOf(reply, minVersion) }
-      const found = await service.reads.value(query.container ?? '', params.name, wishes)
-      if (found.version !== undefined) reply.header('x-variable-version', found.version)
-      return sendValue(request, reply, service, {
-        name: found.name,
-        value: found.value,
-        members: membersOf(found),
-        etag: found.version === undefined ? `"${found.value.digest}"` : etagOf(found.version),
-      })
+      return service.reads
+        .value(container, params.name, wishes)
+        .then((found) => sendFound(request, reply, service, found))
     },
   )
+}
+
+function sendFound(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  service: Service,
+  found: VariableValue,
+): FastifyReply | Promise<FastifyReply> {
+  const { name, value, version } = found
+  if (version !== undefined) reply.header('x-variable-version', version)
+  const etag = version === undefined ? `"${value.digest}"` : etagOf(version)
+  return sendValue(request, reply, service, { name, value, etag, members: membersOf(found) })
 }
 
 function readManyRoute(app: App, service: Service): void {

@@ -2,7 +2,7 @@
 // so what is here is right for as long as the value is in the store.
 import type { ValueId, ValueRecord } from '../port.ts'
 
-/** Bytes of content kept at most; what was used longest ago goes first. */
+/** Bytes of content kept at most; the oldest goes first, unless it was used since its last turn. */
 const contentByteLength = 8 * 1024 * 1024
 /** What a value takes beside its content, about; bounds the number of tiny ones. */
 const recordByteLength = 512
@@ -14,27 +14,34 @@ export interface SmallValue {
   readonly crc32c: number
 }
 
+/** A value that is kept, and whether it was used since it was last looked at for dropping. */
+interface Kept extends SmallValue {
+  isUsed: boolean
+}
+
 /** Small values by id. */
 export class SmallValues {
-  readonly #values = new Map<ValueId, SmallValue>()
+  readonly #values = new Map<ValueId, Kept>()
   #byteLength = 0
 
   get(valueId: ValueId): SmallValue | undefined {
     const value = this.#values.get(valueId)
-    if (value === undefined) return undefined
-    this.#values.delete(valueId)
-    this.#values.set(valueId, value)
+    // Cheaper than moving it to the end each time; it moves there when its turn to go comes.
+    if (value !== undefined) value.isUsed = true
     return value
   }
 
   /** Keeps a value; its bytes are not to be changed or given away from then on. */
   keep(value: SmallValue): void {
     this.#drop(value.record.valueId)
-    this.#values.set(value.record.valueId, value)
+    this.#values.set(value.record.valueId, { ...value, isUsed: false })
     this.#byteLength += sizeOf(value)
-    for (const oldest of this.#values.keys()) {
+    for (const [oldest, kept] of this.#values) {
       if (this.#byteLength <= contentByteLength) return
-      this.#drop(oldest)
+      this.#values.delete(oldest)
+      // What was used has a second chance, behind all others.
+      if (kept.isUsed) this.#values.set(oldest, { ...kept, isUsed: false })
+      else this.#byteLength -= sizeOf(kept)
     }
   }
 

@@ -19,6 +19,7 @@ import type {
 } from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
+import { CommitLane, type CommitSettled } from './commit-lane.ts'
 import type { Connection } from './connection.ts'
 import { refusalOfFailure } from './errors.ts'
 import { eventsKept, eventsOfNextRow, eventsOfText } from './event-log.ts'
@@ -80,6 +81,7 @@ export class SqliteStore implements Store {
   readonly #parts: StoreParts
   readonly #reader: CatalogueReader
   readonly #variables = new VariableCache()
+  readonly #commits: CommitLane
   readonly #maintenance: Maintenance
   readonly #stagings = new Map<number, SqliteStaging>()
   readonly #listeners = new Set<(event: StoreEvent) => void>()
@@ -93,6 +95,7 @@ export class SqliteStore implements Store {
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.#reader = new CatalogueReader(parts.connection)
+    this.#commits = new CommitLane(parts.writer, parts.limits)
     this.catalogue = this.#newCatalogue()
     const stagingHost = this.#newStagingHost()
     this.values = new SqliteValues({
@@ -250,6 +253,10 @@ export class SqliteStore implements Store {
         this.#read(() =>
           this.#variables.variable(container, name, () => reader.variable(container, name)),
         ),
+      variableAtHand: (container, name) => {
+        this.#checkOpen()
+        return this.#variables.known(container, name)
+      },
       variables: async (container, names) =>
         names.length <= namesPerTurn
           ? this.#read(() => reader.variables(container, names))
@@ -326,73 +333,83 @@ export class SqliteStore implements Store {
     return { items, cursor: undefined }
   }
 
-  async #commit(
-    changes: readonly Change[],
-    idempotency: Idempotency | undefined,
-  ): Promise<Committed> {
-    this.#checkOpen()
+  #commit(changes: readonly Change[], idempotency: Idempotency | undefined): Promise<Committed> {
     const staged = new Map<number, StagedContent>()
     const stagings = new Set<SqliteStaging>()
-    for (const source of changes.flatMap(sourcesOf)) {
-      if (source === null || !('token' in source)) continue
-      const staging = this.#stagings.get(source.token)
-      if (staging === undefined) throw closedStaging()
-      staged.set(source.token, staging.content(source.token))
-      stagings.add(staging)
-    }
-    const now = this.#parts.clock()
-    const commit = this.#send({ changes, idempotency, staged, now }, [...stagings])
-    this.#committing.add(commit)
-    for (const staging of stagings) staging.usedBy(commit)
     try {
-      return await commit
-    } finally {
-      this.#committing.delete(commit)
+      this.#checkOpen()
+      for (const change of changes) {
+        for (const source of sourcesOf(change)) {
+          if (source === null || !('token' in source)) continue
+          const staging = this.#stagings.get(source.token)
+          if (staging === undefined) throw closedStaging()
+          staged.set(source.token, staging.content(source.token))
+          stagings.add(staging)
+        }
+      }
+    } catch (error) {
+      return Promise.reject(error)
     }
+    const request = { changes, idempotency, staged, now: this.#parts.clock() }
+    const { promise, resolve, reject } = Promise.withResolvers<Committed>()
+    this.#committing.add(promise)
+    for (const staging of stagings) staging.commitBegins()
+    this.#send(request, stagings, (committed, error) => {
+      this.#committing.delete(promise)
+      for (const staging of stagings) staging.commitSettled(committed !== undefined, error)
+      if (committed !== undefined) resolve(committed)
+      else reject(error)
+    })
+    return promise
   }
 
-  async #send(
+  #send(
     request: Omit<CommitRequest, 'packs' | 'loose'>,
-    stagings: readonly SqliteStaging[],
-  ): Promise<Committed> {
+    stagings: ReadonlySet<SqliteStaging>,
+    settled: CommitSettled,
+  ): void {
+    let isBulk = false
+    for (const staging of stagings) isBulk ||= staging.isBulk
+    // Sent in this very turn, so that commits reach the store worker in the order of the calls.
+    if (!isBulk && this.#sealing.size === 0) {
+      for (const staging of stagings) staging.sealInline()
+      this.#submit(request, [], settled)
+      return
+    }
     const subjects = subjectsOf(request.changes)
     const before = [...this.#sealing].filter((one) => meet(one.subjects, subjects))
-    const needsTime = before.length > 0 || stagings.some((staging) => staging.isBulk)
-    // Sent in this very turn, so that commits reach the store worker in the order of the calls.
-    if (!needsTime) {
+    if (!isBulk && before.length === 0) {
       for (const staging of stagings) staging.sealInline()
-      return this.#submit(request, [])
+      this.#submit(request, [], settled)
+      return
     }
-    const sealed = Promise.all(stagings.map((staging) => staging.seal()))
     const sent = Promise.withResolvers<void>()
     const turn = { subjects, sent: sent.promise }
     this.#sealing.add(turn)
-    try {
-      const [parts] = await Promise.all([sealed, ...before.map((one) => one.sent)])
-      return this.#submit(request, parts)
-    } finally {
-      this.#sealing.delete(turn)
-      sent.resolve()
-    }
+    const sealed = Promise.all(Array.from(stagings, (staging) => staging.seal()))
+    Promise.all([sealed, ...before.map((one) => one.sent)])
+      .then(
+        ([parts]) => this.#submit(request, parts, settled),
+        (error) => settled(undefined, error),
+      )
+      .finally(() => {
+        this.#sealing.delete(turn)
+        sent.resolve()
+      })
   }
 
   #submit(
     request: Omit<CommitRequest, 'packs' | 'loose'>,
     sealed: readonly SealedStaging[],
-  ): Promise<Committed> {
+    settled: CommitSettled,
+  ): void {
     const packs = sealed.flatMap((part) => part.packs)
     const loose = sealed.flatMap((part) => part.loose)
-    const settled = this.#variables.begin(request)
-    return this.#parts.writer.call('commit', { ...request, packs, loose }).then(
-      (committed) => {
-        settled(committed)
-        return committed
-      },
-      (error) => {
-        settled()
-        throw error
-      },
-    )
+    const end = this.#variables.begin(request)
+    this.#commits.send({ ...request, packs, loose }, (committed, error) => {
+      end(committed)
+      settled(committed, error)
+    })
   }
 }
 

@@ -84,6 +84,11 @@ export class SqliteValues implements Values {
     }
   }
 
+  atHand(valueId: ValueId): Uint8Array | undefined {
+    this.#host.checkOpen()
+    return this.#small.get(valueId)?.bytes
+  }
+
   async bytes(valueId: ValueId): Promise<Uint8Array> {
     const record = this.#small.get(valueId)?.record ?? this.#known(valueId)
     const inline = this.#inline(record)

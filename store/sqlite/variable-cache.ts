@@ -46,6 +46,11 @@ export class VariableCache {
   #dropping = 0
   #drops = 0
 
+  /** The variable as it is now, where that is in memory. */
+  known(container: string, name: string): VariableRecord | undefined {
+    return this.#dropping > 0 ? undefined : this.#records.get(keyOf(container, name))
+  }
+
   /** The variable as it is now: from memory, else from `read`. */
   variable(
     container: string,
