@@ -129,7 +129,8 @@ export class EngineCore implements Engine, ExecutionHost {
     this.#residencies = new Map(
       options.devices.map((device) => [device.facts.name, new Residency(device)]),
     )
-    this.#state = new EngineState(options.randomSeed ?? (() => randomBytes(8).readBigUInt64LE()))
+    const randomSeed = options.randomSeed ?? (() => randomBytes(8).readBigUInt64LE())
+    this.#state = new EngineState(randomSeed, threadsOf(options.devices))
   }
 
   residency(device: string): Residency {
@@ -556,8 +557,15 @@ export class EngineCore implements Engine, ExecutionHost {
     this.#idle.close()
     await this.#turns.take(async () => {
       for (const { device } of this.#residencies.values()) await device.close()
+      await this.#state.close()
     })
   }
+}
+
+/** Threads of the CPU device; 1 where there is none. */
+function threadsOf(devices: readonly Device[]): number {
+  const device = devices.find(({ facts }) => facts.kind === 'wasm')
+  return Number(device?.facts.limits.threads ?? 1)
 }
 
 function unknownDevice(device: string): Refusal {

@@ -7,10 +7,16 @@ import { Draws } from '../random/index.ts'
 export class EngineState {
   readonly #values = new Map<string, unknown>()
   readonly #randomSeed: () => bigint
-  readonly #draws = new Draws()
+  readonly #draws: Draws
 
-  constructor(randomSeed: () => bigint) {
+  /** `threads`: those that long draws may use. */
+  constructor(randomSeed: () => bigint, threads: number) {
     this.#randomSeed = randomSeed
+    this.#draws = new Draws(threads)
+  }
+
+  close(): Promise<void> {
+    return this.#draws.close()
   }
 
   overlay(): StateOverlay {

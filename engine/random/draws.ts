@@ -1,25 +1,55 @@
-// Draws of any length as the bytes of their elements, made in pieces. What comes does not depend on how
-// it is cut: a stream of blocks can be taken up anywhere.
+// Draws of any length as the bytes of their elements, made in pieces and by several threads where there is
+// much to draw. What comes does not depend on how it is cut: a stream of blocks can be taken up anywhere.
 import { byteLengthOf } from '../../tensor/index.ts'
+import { DrawCrew } from './crew.ts'
 import { groupOf } from './distributions.ts'
 import type { PhiloxState } from './philox.ts'
 import { type Draw, PieceMaker, pieceBlocks } from './pieces.ts'
+import { compileRoutines } from './routines.ts'
+import { takePieces } from './take-pieces.ts'
+
+/** Pieces from which a draw is shared out. */
+const sharedPieces = 4
+
+/** Threads that draw at most: four of them are faster than a disk that takes their numbers. */
+const mostThreads = 4
 
 /** Draws numbers; what it needs for that is made when the first ones are wanted. */
 export class Draws {
+  readonly #threads: number
+  #module: WebAssembly.Module | undefined
   #maker: PieceMaker | undefined
+  #crew: DrawCrew | undefined
+
+  /** `threads`: those that may draw, the calling one included. */
+  constructor(threads = 1) {
+    this.#threads = Math.min(threads, mostThreads)
+  }
 
   /** `count` elements of the draw from that place of a stream, little-endian. */
-  bytes(draw: Draw, state: PhiloxState, count: number): Uint8Array<ArrayBuffer> {
-    this.#maker ??= new PieceMaker()
-    const bytes = new Uint8Array(count * byteLengthOf(draw.dtype))
+  bytes(draw: Draw, state: PhiloxState, count: number): Uint8Array {
+    this.#module ??= compileRoutines()
+    this.#maker ??= new PieceMaker(this.#module)
+    const maker = this.#maker
     const blocks = Math.ceil(count / groupOf(draw.dtype))
-    let filled = 0
-    for (let first = 0; first < blocks; first += pieceBlocks) {
-      const piece = this.#maker.make(draw, state, first, Math.min(pieceBlocks, blocks - first))
-      bytes.set(piece.subarray(0, bytes.length - filled), filled)
-      filled += piece.length
+    const byteLength = count * byteLengthOf(draw.dtype)
+    if (this.#threads === 1 || blocks < sharedPieces * pieceBlocks) {
+      const target = new Uint8Array(byteLength)
+      let piece = 0
+      takePieces(maker, { draw, state, blocks, target }, () => piece++)
+      return target
     }
-    return bytes
+    this.#crew ??= new DrawCrew(this.#threads, this.#module)
+    const target = new Uint8Array(new SharedArrayBuffer(byteLength))
+    const job = { draw, state, blocks, target }
+    this.#crew.run(job, (next) => takePieces(maker, job, next))
+    return target
+  }
+
+  /** Ends the threads; the next long draw starts others. */
+  async close(): Promise<void> {
+    const crew = this.#crew
+    this.#crew = undefined
+    await crew?.close()
   }
 }

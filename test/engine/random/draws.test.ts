@@ -173,3 +173,21 @@ t.test('shuffled places are swapped forwards, a word for each', async (t) => {
   }
   t.same([...shuffledPlaces(state, 5)], places)
 })
+
+t.test('several threads draw what one draws, again and again, and end', async (t) => {
+  const crew = new Draws(3)
+  // Drawn by several threads from four pieces on.
+  const count = 5 * 65_536 + 3
+  for (const kind of ['uniform', 'truncated_normal', 'normal'] as const) {
+    const draw = { kind, dtype: 'float32' } as const
+    for (let round = 0; round < 3; round++) {
+      const from = skipped(state, BigInt(round))
+      const got = Buffer.from(crew.bytes(draw, from, count))
+      t.equal(got.compare(draws.bytes(draw, from, count)), 0, `${kind}, round ${round}`)
+    }
+    // The next draw starts threads anew.
+    if (kind === 'uniform') await crew.close()
+  }
+  await crew.close()
+  await crew.close()
+})

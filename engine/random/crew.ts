@@ -1,0 +1,106 @@
+// Threads that make the pieces of one draw together: the calling one, and workers that come along as they
+// wake. It knows how a draw is opened, shared out and closed; what a piece is it does not know.
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import type { PhiloxState } from './philox.ts'
+import type { Draw } from './pieces.ts'
+import { compileRoutines } from './routines.ts'
+
+/** A draw that is shared out: its bytes go to `target`. */
+export interface DrawJob {
+  readonly draw: Draw
+  readonly state: PhiloxState
+  readonly blocks: number
+  readonly target: Uint8Array
+}
+
+/** What a worker starts with. */
+export interface DrawWorkerStart {
+  readonly control: Int32Array
+  readonly module: WebAssembly.Module
+  readonly port: MessagePort
+}
+
+/** A job as workers are told of it. */
+export interface ToldJob extends DrawJob {
+  readonly number: number
+}
+
+/** Indices of the shared words, a cache line apart where several threads write them. */
+export const crewWords = {
+  /** Counts up with every job; workers wait on it. */
+  call: 0,
+  /** Workers inside of the job, and {@link closedGate} when no more may enter. */
+  gate: 16,
+  /** Next piece to take. */
+  next: 32,
+  /** Set when the workers are to end. */
+  stop: 48,
+  /** Set when a worker failed. */
+  fault: 49,
+} as const
+
+/** Bit of the gate. */
+export const closedGate = 1 << 30
+
+/** The calling thread and `threads - 1` workers, which are started here. */
+export class DrawCrew {
+  readonly #control = new Int32Array(new SharedArrayBuffer(256))
+  readonly #workers: { readonly worker: Worker; readonly port: MessagePort }[] = []
+  #number = 0
+
+  constructor(threads: number, module = compileRoutines()) {
+    this.#control[crewWords.gate] = closedGate
+    for (let thread = 1; thread < threads; thread++) {
+      const { port1, port2 } = new MessageChannel()
+      const start: DrawWorkerStart = { control: this.#control, module, port: port2 }
+      const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+        workerData: start,
+        transferList: [port2],
+        execArgv: [],
+      })
+      worker.unref()
+      port1.unref()
+      this.#workers.push({ worker, port: port1 })
+    }
+  }
+
+  /** Has all threads take pieces by `take` or as it does; returns when the last one is made. */
+  run(job: DrawJob, take: (next: () => number) => void): void {
+    const control = this.#control
+    const told: ToldJob = { ...job, number: ++this.#number }
+    for (const { port } of this.#workers) port.postMessage(told)
+    Atomics.store(control, crewWords.next, 0)
+    // The number first: whoever gets in looks for the job of that number.
+    Atomics.store(control, crewWords.call, told.number)
+    Atomics.store(control, crewWords.gate, 0)
+    Atomics.notify(control, crewWords.call)
+    try {
+      take(() => Atomics.add(control, crewWords.next, 1))
+    } finally {
+      this.#close()
+    }
+    if (Atomics.exchange(control, crewWords.fault, 0) !== 0) {
+      throw new Error('a thread failed to draw')
+    }
+  }
+
+  /** Lets no further worker in, and waits for those inside. */
+  #close(): void {
+    const control = this.#control
+    let inside = Atomics.or(control, crewWords.gate, closedGate) & ~closedGate
+    while (inside !== 0) {
+      Atomics.wait(control, crewWords.gate, inside | closedGate)
+      inside = Atomics.load(control, crewWords.gate) & ~closedGate
+    }
+  }
+
+  /** Ends the workers. */
+  async close(): Promise<void> {
+    Atomics.store(this.#control, crewWords.stop, 1)
+    Atomics.add(this.#control, crewWords.call, 1)
+    Atomics.notify(this.#control, crewWords.call)
+    for (const { port } of this.#workers) port.close()
+    await Promise.all(this.#workers.map(({ worker }) => worker.terminate()))
+    this.#workers.length = 0
+  }
+}
