@@ -1,7 +1,14 @@
 // From the engine to the store: the values that a run assigned become durable versions, and their
 // copies on the devices become the resident copies of those versions.
-import type { Assigned, Engine } from '../engine/index.ts'
-import type { Change, Committed, Idempotency, Staging, VariableRecord } from '../store/index.ts'
+import type { Assigned, ByteRange, Engine } from '../engine/index.ts'
+import type {
+  Change,
+  Committed,
+  Idempotency,
+  StagedValue,
+  Staging,
+  VariableRecord,
+} from '../store/index.ts'
 import { fitsShape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { contentOfTensor, type TensorContent } from './tensor-content.ts'
@@ -58,9 +65,11 @@ async function changeOf(
   staging: Staging,
   { assigned, content, container, name, record, version }: Destination,
 ): Promise<Change> {
-  const given = content ?? contentOfTensor(await engine.read(assigned.handle))
-  const value = await staging.add(given)
-  const { dtype, shape } = given
+  const { dtype, shape } = content ?? assigned
+  const value =
+    content !== undefined
+      ? await staging.add(content)
+      : await stagedOf(engine, staging, assigned, record)
   if (record !== undefined) {
     // Only an assignment with validate_shape false gives a shape that does not fit.
     const redeclareShape = !fitsShape(shape, record.shape)
@@ -79,6 +88,53 @@ async function changeOf(
     initializer: null,
     value,
   }
+}
+
+/** Takes an assigned value in; where it is the variable's present one with few changes, only those are read. */
+async function stagedOf(
+  engine: Engine,
+  staging: Staging,
+  assigned: Assigned,
+  record: VariableRecord | undefined,
+): Promise<StagedValue> {
+  const { handle, base, dirty } = assigned
+  if (base !== undefined && dirty !== undefined && record?.value?.valueId === base) {
+    return staging.addPatched(base, patchesOf(engine, handle, dirty))
+  }
+  return staging.add(contentOfTensor(await engine.read(handle)))
+}
+
+/** Ranges and bytes that are read from a device at once, at most. */
+const maxRangesAtOnce = 4096
+const maxBytesAtOnce = 4 * 2 ** 20
+
+async function* patchesOf(
+  engine: Engine,
+  handle: Assigned['handle'],
+  dirty: readonly ByteRange[],
+): AsyncGenerator<{ readonly offset: number; readonly bytes: Uint8Array }> {
+  const pieces = dirty.flatMap(piecesOf)
+  for (let first = 0; first < pieces.length; ) {
+    let byteLength = pieces[first].length
+    let end = first + 1
+    while (end < pieces.length && end - first < maxRangesAtOnce) {
+      byteLength += pieces[end].length
+      if (byteLength > maxBytesAtOnce) break
+      end++
+    }
+    const ranges = pieces.slice(first, end)
+    const parts = await engine.readRanges(handle, ranges)
+    for (const [place, { offset }] of ranges.entries()) yield { offset, bytes: parts[place] }
+    first = end
+  }
+}
+
+function piecesOf({ offset, length }: ByteRange): readonly ByteRange[] {
+  const count = Math.ceil(length / maxBytesAtOnce)
+  return Array.from({ length: count }, (_, place) => {
+    const start = place * maxBytesAtOnce
+    return { offset: offset + start, length: Math.min(maxBytesAtOnce, length - start) }
+  })
 }
 
 async function releaseAll(engine: Engine, destinations: readonly Destination[]): Promise<void> {
