@@ -17,7 +17,7 @@ export interface UpdateGraphs {
 }
 
 /** No graphs yet. */
-export function createUpdateGraphs(engine: Engine): UpdateGraphs {
+export function createUpdateGraphs(engine: Pick<Engine, 'load' | 'unload'>): UpdateGraphs {
   // Used longest ago first.
   const graphs = new Map<string, Loaded>()
 
@@ -39,7 +39,8 @@ export function createUpdateGraphs(engine: Engine): UpdateGraphs {
       if (graphs.size <= mostIdle) return
       if (users > 0) continue
       graphs.delete(id)
-      await engine.unload(id)
+      // An engine that cannot unload it has lost it.
+      await engine.unload(id).catch(() => undefined)
     }
   }
 
