@@ -1,20 +1,39 @@
 // Checkpoints as files: taking in safetensors, npz and archives of TensorFlow's checkpoints, and giving
 // a checkpoint out as one. Files are streamed; what arrives waits in the spool, never in memory.
 import {
+  type CheckpointSlice,
+  type CheckpointTensor,
   findSavedModel,
   type OutputBytes,
   openArchive,
   openCheckpoint,
   openNpz,
   openSafetensors,
+  type SlicedTensorStream,
   tensorsOfNpz,
   writeBundle,
   writeNpz,
   writeSafetensors,
   writeTar,
 } from '../formats/index.ts'
-import type { CheckpointRecord, Json, StagedValue } from '../store/index.ts'
-import { type ByteSource, type FileSet, Refusal, type TensorStream } from '../tensor/index.ts'
+import type {
+  CheckpointEntry,
+  CheckpointRecord,
+  Json,
+  PartSlice,
+  StagedValue,
+  Staging,
+} from '../store/index.ts'
+import {
+  type ByteSource,
+  byteLengthOf,
+  elementCountOf,
+  type FileSet,
+  Refusal,
+  type Shape,
+  stridesOf,
+  type TensorStream,
+} from '../tensor/index.ts'
 import { everyEntry, unknownCheckpoint } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { archiveTools, checksumTools, zipTools } from './format-tools.ts'
@@ -22,6 +41,7 @@ import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
 import { streamOfReadable } from './readable.ts'
 import type { SpoolFolder } from './spool.ts'
+import { type StoredTensor, storedTensorReadable, storedTensors } from './stored-tensors.ts'
 import { storedReadable } from './stored-values.ts'
 
 /** What an upload says of itself. */
@@ -66,24 +86,41 @@ export function createCheckpointFiles(context: Context): CheckpointFiles {
       }
     },
     async download(checkpoint, format) {
-      const tensors: TensorStream[] = []
-      for await (const { name, value } of everyEntry(context, checkpoint.id)) {
-        tensors.push(streamOfReadable(name, storedReadable(context.store.values, value)))
-      }
+      const entries: CheckpointEntry[] = []
+      for await (const entry of everyEntry(context, checkpoint.id)) entries.push(entry)
+      const tensors = storedTensors(entries)
+      const whole = (tensor: StoredTensor) =>
+        streamOfReadable(tensor.name, storedTensorReadable(context, tensor))
       switch (format) {
         case 'safetensors':
-          return writeSafetensors(tensors, metadataOf(checkpoint))
+          return writeSafetensors(tensors.map(whole), metadataOf(checkpoint))
         case 'npz':
-          return writeNpz(tensors, zipTools)
+          return writeNpz(tensors.map(whole), zipTools)
         case 'tensorflow': {
           const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
-          return writeTar(await writeBundle(prefix, tensors, checksumTools))
+          const sliced = tensors.map((tensor) => inSlices(context, tensor) ?? whole(tensor))
+          return writeTar(await writeBundle(prefix, sliced, checksumTools))
         }
         default:
           throw new Error(`unknown format ${format satisfies never}`)
       }
     },
   }
+}
+
+/** A tensor as TensorFlow's Saver writes a partitioned variable; undefined for what it writes whole. */
+function inSlices(
+  { store: { values } }: Context,
+  tensor: StoredTensor,
+): SlicedTensorStream | undefined {
+  const { name, dtype, shape } = tensor
+  // One slice that is all leaves no trace in TensorFlow's files; no reader takes strings in slices.
+  if (tensor.form === 'plain' || tensor.parts.length === 1 || dtype === 'string') return undefined
+  const slices = tensor.parts.map(({ entry, slice }) => ({
+    starts: slice.starts,
+    stream: streamOfReadable(name, storedReadable(values, entry.value)),
+  }))
+  return { name, dtype, shape, slices }
 }
 
 /** The tensors of an uploaded file: safetensors, npz, or an archive that holds a checkpoint. */
@@ -135,20 +172,14 @@ async function importTensors(
   if (tensors.length === 0) {
     throw new Refusal('INVALID_ARGUMENT', 'checkpoint/no-tensors', 'The file holds no tensors.')
   }
-  if (tensors.length > context.limits.checkpointTensors) {
-    throw new Refusal(
-      'RESOURCE_EXHAUSTED',
-      'file/too-many-tensors',
-      `The file holds ${tensors.length} tensors; a checkpoint has at most ${context.limits.checkpointTensors}.`,
-    )
-  }
+  checkCount(context, tensors.length)
   const metadata: Record<string, Json> = {}
   const staging = context.store.values.stage()
   try {
-    const entries: { readonly name: string; readonly value: StagedValue }[] = []
-    for (const tensor of tensors) {
-      entries.push({ name: tensor.name, value: await staging.add(tensor) })
-    }
+    const entries: ImportedEntry[] = []
+    const names = new Set(tensors.map(({ name }) => name))
+    for (const tensor of tensors) entries.push(...(await importTensor(staging, tensor, names)))
+    checkCount(context, entries.length)
     const digests = entries.map(({ name, value }) => [name, value.dtype, value.shape, value.digest])
     const committed = await once(
       context,
@@ -167,6 +198,48 @@ async function importTensors(
   } finally {
     await staging.discard()
   }
+}
+
+function checkCount({ limits: { checkpointTensors } }: Context, count: number): void {
+  if (count <= checkpointTensors) return
+  throw new Refusal(
+    'RESOURCE_EXHAUSTED',
+    'file/too-many-tensors',
+    `The file holds ${count} tensors; a checkpoint has at most ${checkpointTensors}.`,
+  )
+}
+
+interface ImportedEntry {
+  readonly name: string
+  readonly value: StagedValue
+  readonly slice?: PartSlice
+}
+
+/** Takes in a tensor: in slices where the file has it so, each under a name that no other tensor has. */
+async function importTensor(
+  staging: Staging,
+  tensor: CheckpointTensor | TensorStream,
+  names: ReadonlySet<string>,
+): Promise<readonly ImportedEntry[]> {
+  const { name, dtype, shape: fullShape } = tensor
+  const slices = ('slices' in tensor && tensor.slices) || []
+  const ordered = [...slices].sort((a, b) => placeOf(fullShape, a) - placeOf(fullShape, b))
+  const isTaken = ordered.some((_, place) => names.has(`${name}/part_${place}`))
+  if (ordered.length < 2 || isTaken) return [{ name, value: await staging.add(tensor) }]
+  const entries: ImportedEntry[] = []
+  for (const [place, { starts, shape, chunks }] of ordered.entries()) {
+    const byteLength = elementCountOf(shape) * byteLengthOf(dtype)
+    const value = await staging.add({ dtype, shape, byteLength, chunks })
+    const slice = { fullName: name, fullShape, offset: starts }
+    entries.push({ name: `${name}/part_${place}`, value, slice })
+  }
+  return entries
+}
+
+/** Where a slice begins in the row-major whole. */
+function placeOf(fullShape: Shape, { starts }: CheckpointSlice): number {
+  const strides = stridesOf(fullShape)
+  return starts.reduce((place, start, axis) => place + start * strides[axis], 0)
 }
 
 function metadataOf({ id, step }: CheckpointRecord): ReadonlyMap<string, string> {

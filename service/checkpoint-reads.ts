@@ -1,9 +1,10 @@
 // The tensors of a checkpoint as readable values.
-import type { CheckpointRecord } from '../store/index.ts'
+import type { CheckpointEntry, CheckpointRecord } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { everyEntry, unknownCheckpoint } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import type { ReadableValue } from './readable.ts'
+import { storedTensorReadable, wholesOf } from './stored-tensors.ts'
 import { storedReadable } from './stored-values.ts'
 
 /** The checkpoint of that id or label, or the latest of the container. Refuses `checkpoint/unknown`. */
@@ -23,9 +24,13 @@ export async function checkpointTensor(
   checkpoint: CheckpointRecord,
   name: string,
 ): Promise<ReadableValue> {
+  const slices: CheckpointEntry[] = []
   for await (const entry of everyEntry(context, checkpoint.id)) {
     if (entry.name === name) return storedReadable(context.store.values, entry.value)
+    if (entry.slice !== undefined) slices.push(entry)
   }
+  const whole = wholesOf(slices).find((one) => one.name === name)
+  if (whole !== undefined) return storedTensorReadable(context, whole)
   throw new Refusal(
     'NOT_FOUND',
     'checkpoint/unknown-tensor',

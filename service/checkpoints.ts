@@ -13,7 +13,8 @@ import type { Context } from './context.ts'
 import { initialized } from './find-variable.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
-import { unknownVariable } from './variable-create.ts'
+import { findManyNamed, isPartitioned } from './partitioned.ts'
+import { plainTensor, type SlicedTensor, type StoredTensor, wholesOf } from './stored-tensors.ts'
 import { everyVariable } from './variables.ts'
 
 /** What to save. Nothing given: every initialized variable of the container. */
@@ -37,9 +38,8 @@ export interface Checkpoints {
   ): Promise<Page<CheckpointRecord>>
   /** By id, label or `latest`. */
   get(ref: string, container?: string): Promise<CheckpointRecord>
-  entries(id: string, page: PageRequest): Promise<Page<CheckpointEntry>>
-  /** One tensor by its stored name. */
-  entry(id: string, name: string): Promise<CheckpointEntry>
+  /** The tensors, by the names of their entries; the parts of a partitioned variable are one tensor. */
+  tensors(id: string, page: PageRequest): Promise<Page<StoredTensor>>
   setLabel(ref: string, label: string): Promise<CheckpointRecord>
   /** Refuses a label that points elsewhere. */
   removeLabel(ref: string, label: string): Promise<void>
@@ -56,6 +56,7 @@ export interface Checkpoints {
 /** The checkpoints of a store. */
 export function createCheckpoints(context: Context): Checkpoints {
   const { catalogue } = context.store
+  const wholes = createWholes(context)
 
   async function get(ref: string, container?: string): Promise<CheckpointRecord> {
     const record = await catalogue.checkpoint(ref, container)
@@ -67,16 +68,7 @@ export function createCheckpoints(context: Context): Checkpoints {
     save: (request) => save(context, request),
     list: (filter, page) => catalogue.listCheckpoints(filter, page),
     get,
-    entries: (id, page) => catalogue.checkpointEntries(id, page),
-    async entry(id, name) {
-      for await (const entry of everyEntry(context, id)) if (entry.name === name) return entry
-      throw new Refusal(
-        'NOT_FOUND',
-        'checkpoint/unknown-tensor',
-        `Key ${name} not found in checkpoint`,
-        { names: { tensor: name, checkpoint: id } },
-      )
-    },
+    tensors: (id, page) => tensorsPage(context, wholes, id, page),
     async setLabel(ref, label) {
       checkLabel(label, context.limits)
       const { id } = await get(ref)
@@ -120,6 +112,59 @@ export function createCheckpoints(context: Context): Checkpoints {
       await catalogue.commit([{ kind: 'delete_checkpoint', id: record.id }])
     },
   }
+}
+
+/** The wholes of a checkpoint by the names of their first entries; null at their other entries. */
+type WholesByEntry = ReadonlyMap<string, SlicedTensor | null>
+
+// A checkpoint never changes; those looked at last are remembered.
+const mostRemembered = 8
+
+/** Finds the wholes of checkpoints. */
+function createWholes(context: Context): (id: string) => Promise<WholesByEntry> {
+  const known = new Map<string, Promise<WholesByEntry>>()
+  async function find(id: string): Promise<WholesByEntry> {
+    const sliced: CheckpointEntry[] = []
+    for await (const entry of everyEntry(context, id)) {
+      if (entry.slice !== undefined) sliced.push(entry)
+    }
+    const found = new Map<string, SlicedTensor | null>()
+    for (const whole of wholesOf(sliced)) {
+      const [first, ...others] = whole.parts.map(({ entry }) => entry.name).sort()
+      found.set(first, whole)
+      for (const other of others) found.set(other, null)
+    }
+    return found
+  }
+  return (id) => {
+    const found = known.get(id) ?? find(id)
+    known.delete(id)
+    known.set(id, found)
+    found.catch(() => known.delete(id))
+    if (known.size > mostRemembered) known.delete(known.keys().next().value ?? '')
+    return found
+  }
+}
+
+/** A page of tensors: a whole stands where the first of its entries does. */
+async function tensorsPage(
+  { store: { catalogue } }: Context,
+  wholes: (id: string) => Promise<WholesByEntry>,
+  id: string,
+  { limit, cursor: start }: PageRequest,
+): Promise<Page<StoredTensor>> {
+  const items: StoredTensor[] = []
+  let cursor = start
+  do {
+    const page = await catalogue.checkpointEntries(id, { limit: limit - items.length, cursor })
+    for (const entry of page.items) {
+      const whole = entry.slice && (await wholes(id)).get(entry.name)
+      if (whole === undefined) items.push(plainTensor(entry))
+      else if (whole !== null) items.push(whole)
+    }
+    cursor = page.cursor
+  } while (items.length < limit && cursor !== undefined)
+  return { items, cursor }
 }
 
 /** Every tensor of a checkpoint, page by page, sorted by name. */
@@ -197,11 +242,18 @@ async function selectionOf(
     return { names }
   }
   if (wanted.length === 0) throw nothingToSave(container)
-  const records = await context.store.catalogue.variables(container, wanted)
-  const found = new Set(records.map((record) => initialized(record).name))
-  const missing = wanted.find((name) => !found.has(name))
-  if (missing !== undefined) throw unknownVariable(container, missing)
-  return rename === undefined ? { names: wanted } : { names: wanted, rename }
+  const names: string[] = []
+  const storedAs: Record<string, string> = Object.create(null)
+  for (const named of await findManyNamed(context, container, wanted)) {
+    const stored = rename?.[named.name]
+    const records = isPartitioned(named) ? named.parts : [named]
+    for (const [place, record] of records.entries()) {
+      names.push(initialized(record).name)
+      if (stored === undefined) continue
+      storedAs[record.name] = isPartitioned(named) ? `${stored}/part_${place}` : stored
+    }
+  }
+  return rename === undefined ? { names } : { names, rename: storedAs }
 }
 
 /** Turns variable by stored name into stored name by variable. */

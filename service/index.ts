@@ -37,6 +37,7 @@ export type { RunOutcome } from './runs.ts'
 export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'
 export type { GivenInitializer } from './stored-initializer.ts'
+export type { StoredTensor } from './stored-tensors.ts'
 export { contentOfTensor } from './tensor-content.ts'
 export {
   type Declaration,

@@ -6,6 +6,7 @@ import { joinSlices, type SliceSpec } from '../formats/index.ts'
 import { slicesOf } from '../graph/index.ts'
 import type {
   Json,
+  Page,
   PartitionedRecord,
   ValueRecord,
   Values,
@@ -108,6 +109,22 @@ export async function orPartitioned<T>(
     if (found === undefined) throw error
     return whole(found)
   }
+}
+
+/** Every partitioned variable of a container, page by page. */
+export async function* everyPartitioned(
+  context: Context,
+  container: string,
+): AsyncIterable<PartitionedRecord> {
+  let cursor: string | undefined
+  do {
+    const page: Page<PartitionedRecord> = await context.store.catalogue.listPartitioned(container, {
+      limit: context.limits.pageEntries,
+      cursor,
+    })
+    yield* page.items
+    cursor = page.cursor
+  } while (cursor !== undefined)
 }
 
 /** The version of what a name stands for; of parts, the sum of theirs, which only grows as well. */

@@ -12,7 +12,9 @@ export const Checkpoint = Type.Object(
     labels: Type.Array(Type.String()),
     metadata: Type.Record(Type.String(), Type.Unknown()),
     pinned: Type.Boolean(),
-    tensor_count: Type.Integer(),
+    tensor_count: Type.Integer({
+      description: 'Values that are kept; each part of a partitioned variable is one.',
+    }),
     nbytes: Type.Integer(),
     created_at: Type.String(),
   },
@@ -26,9 +28,22 @@ const CheckpointTensor = Type.Object(
     dtype: Type.String(),
     shape: Type.Array(Type.Integer()),
     nbytes: Type.Integer(),
-    sha256: Type.String({
-      description: "SHA-256 of the content's bytes; of its chunks' digests above one chunk.",
+    sha256: Type.Union([Type.String(), Type.Null()], {
+      description:
+        "SHA-256 of the content's bytes; of its chunks' digests above one chunk. Null where it is in parts.",
     }),
+    parts: Type.Optional(
+      Type.Array(
+        Type.Object({
+          name: Type.String({ description: 'The stored name of the part alone.' }),
+          offset: Type.Array(Type.Integer()),
+          shape: Type.Array(Type.Integer()),
+          nbytes: Type.Integer(),
+          sha256: Type.String(),
+        }),
+        { description: 'The parts of a partitioned variable, which are kept one by one.' },
+      ),
+    ),
   },
   { title: 'CheckpointTensor' },
 )

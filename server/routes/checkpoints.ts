@@ -14,11 +14,11 @@ import {
   UpdateCheckpoint,
 } from '../../openapi/index.ts'
 import type {
-  CheckpointEntry,
   CheckpointRecord,
   Json,
   RestoreReport as Report,
   Service,
+  StoredTensor,
 } from '../../service/index.ts'
 import { status } from '../errors.ts'
 import { operationReply } from './operations.ts'
@@ -142,7 +142,7 @@ function readRoutes(app: App, service: Service): void {
     },
     async ({ params, query }) => {
       const record = await service.checkpoints.get(params.id, query.container)
-      const page = await service.checkpoints.entries(record.id, pageOf(query))
+      const page = await service.checkpoints.tensors(record.id, pageOf(query))
       return {
         ...checkpointReply(record),
         tensors: page.items.map(tensorReply),
@@ -296,9 +296,26 @@ export function checkpointReply(record: CheckpointRecord) {
   }
 }
 
-function tensorReply({ name, value }: CheckpointEntry) {
-  const { dtype, shape, byteLength, digest } = value
-  return { name, dtype, shape: [...shape], nbytes: byteLength, sha256: digest }
+function tensorReply(tensor: StoredTensor) {
+  const { name, dtype, shape } = tensor
+  const head = { name, dtype, shape: [...shape] }
+  if (tensor.form === 'plain') {
+    const { byteLength, digest } = tensor.entry.value
+    return { ...head, nbytes: byteLength, sha256: digest }
+  }
+  const parts = tensor.parts.map(({ entry, slice }) => ({
+    name: entry.name,
+    offset: [...slice.starts],
+    shape: [...slice.shape],
+    nbytes: entry.value.byteLength,
+    sha256: entry.value.digest,
+  }))
+  return {
+    ...head,
+    nbytes: parts.reduce((sum, { nbytes }) => sum + nbytes, 0),
+    sha256: null,
+    parts,
+  }
 }
 
 function restoreReply(report: Report, strict: boolean, dryRun: boolean) {
