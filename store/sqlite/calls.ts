@@ -155,11 +155,6 @@ export class WorkerServer<Table extends CallTable<Table>, Notice = never> {
     this.#outgoing.push({ call, reply })
   }
 
-  /** Puts an error into the message that `flush` sends. */
-  queueFailure(call: number, error: unknown): void {
-    this.#outgoing.push({ call, error: recordOf(error) })
-  }
-
   /** Puts a notice into the message that `flush` sends. */
   queueNotice(notice: Notice): void {
     this.#outgoing.push({ notice })

@@ -1,6 +1,8 @@
 // What the calling thread asks of the store worker and of the bulk workers: types only.
 import type { DType, Shape } from '../../tensor/index.ts'
-import type { Change, Committed, Idempotency, ValueId } from '../port.ts'
+import type { Change, Idempotency, ValueId } from '../port.ts'
+import type { CommitGroup } from './commit-wire.ts'
+import type { ErrorRecord } from './errors.ts'
 import type { StoreLimits } from './limits.ts'
 
 /** A chunk as its content says. */
@@ -77,7 +79,11 @@ export interface WriterStatus {
 /** What the store worker can be asked. */
 export interface WriterCalls {
   open: { request: null; reply: { readonly generation: number; readonly missing: string[] } }
-  commit: { request: CommitRequest; reply: Committed }
+  /** Applies commits in order. `text`: see `outcomesOfText`; `failures`: by place in the group. */
+  commits: {
+    request: CommitGroup
+    reply: { readonly text: string; readonly failures: ReadonlyMap<number, ErrorRecord> }
+  }
   /** Which of the chunks are there (whole); those stay until `unpin`. */
   pin: {
     request: { readonly staging: number; readonly digests: readonly Uint8Array[] }

@@ -127,8 +127,9 @@ export class SqliteStaging implements Staging {
   readonly #held = new Set<ValueId>()
   #state: 'open' | 'sealed' | 'ended' = 'open'
   #sealed: Promise<SealedStaging> | undefined
-  /** Commits on their way; each promise settles without an error. */
-  readonly #committing = new Set<Promise<void>>()
+  /** Commits on their way, and who waits until there are none. */
+  #commitCount = 0
+  #whenSettled: (() => void)[] = []
   #failure: unknown
   #newByteLength = 0
   #lastSlot = 0
@@ -159,7 +160,9 @@ export class SqliteStaging implements Staging {
   }
 
   async discard(): Promise<void> {
-    while (this.#committing.size > 0) await Promise.all(this.#committing)
+    while (this.#commitCount > 0) {
+      await new Promise<void>((resolve) => this.#whenSettled.push(resolve))
+    }
     await this.#end(!this.#isOutcomeUnknown)
   }
 
@@ -188,23 +191,25 @@ export class SqliteStaging implements Staging {
     this.#state = 'sealed'
   }
 
-  /** Tells of a commit that uses it: `discard` waits for that, and its success ends the staging. */
-  usedBy(commit: Promise<unknown>): void {
-    const settled = commit.then(
-      () => {
-        this.#isCommitted = true
-      },
-      (error) => {
-        // The commit may yet turn out to be in the log: then its packs must be there.
-        const isRefused = error instanceof Refusal && error.code !== 'UNAVAILABLE'
-        if (!isRefused) this.#isOutcomeUnknown = true
-      },
-    )
-    const done = settled.then(() => {
-      this.#committing.delete(done)
-      if (this.#isCommitted && this.#committing.size === 0) void this.#end(false)
-    })
-    this.#committing.add(done)
+  /** A commit that uses it is on its way: `discard` waits for that. */
+  commitBegins(): void {
+    this.#commitCount += 1
+  }
+
+  /** Ends what `commitBegins` began. The success of one ends the staging. */
+  commitSettled(isCommitted: boolean, error: unknown): void {
+    if (isCommitted) this.#isCommitted = true
+    else {
+      // The commit may yet turn out to be in the log: then its packs must be there.
+      const isRefused = error instanceof Refusal && error.code !== 'UNAVAILABLE'
+      if (!isRefused) this.#isOutcomeUnknown = true
+    }
+    this.#commitCount -= 1
+    if (this.#commitCount > 0) return
+    if (this.#isCommitted) void this.#end(false)
+    const waiting = this.#whenSettled
+    this.#whenSettled = []
+    for (const resolve of waiting) resolve()
   }
 
   async #seal(): Promise<SealedStaging> {

@@ -2,8 +2,10 @@
 // synced wait in the port and make up the next batch.
 import { parentPort, workerData } from 'node:worker_threads'
 import { WorkerServer } from './calls.ts'
+import { type CommitGroup, requestsOf, textOfOutcomes } from './commit-wire.ts'
+import { type ErrorRecord, recordOf } from './errors.ts'
 import type { CommitRequest, WriterCalls, WriterNotice, WriterSetup } from './messages.ts'
-import { Writer } from './writer.ts'
+import { type Outcome, Writer } from './writer.ts'
 
 /** The log is brought into the catalogue at a quiet moment from here on .. */
 const quietLogByteLength = 4 * 1024 * 1024
@@ -11,25 +13,34 @@ const quietLogByteLength = 4 * 1024 * 1024
 const fullLogByteLength = 32 * 1024 * 1024
 const quietMs = 10
 
-interface QueuedCommit {
+/** Commits that came in one message and are answered in one. */
+interface QueuedGroup {
   readonly call: number
-  readonly request: CommitRequest
+  readonly requests: readonly CommitRequest[]
+  readonly byteLength: number
 }
 
-function contentByteLengthOf(request: CommitRequest): number {
-  let byteLength = 0
-  for (const { byteLength: length, content } of request.staged.values()) {
-    if (content.kind === 'inline') byteLength += length
+function queuedGroup(call: number, group: CommitGroup): QueuedGroup {
+  let { byteLength } = group.bytes
+  for (const { loose } of group.bulk.values()) {
+    for (const { byteLength: length } of loose) byteLength += length
   }
-  for (const { byteLength: length } of request.loose) byteLength += length
-  return byteLength
+  return { call, requests: requestsOf(group), byteLength }
+}
+
+function answerOf(outcomes: readonly Outcome[]): WriterCalls['commits']['reply'] {
+  const failures = new Map<number, ErrorRecord>()
+  outcomes.forEach(({ applied, error }, index) => {
+    if (applied === undefined) failures.set(index, recordOf(error))
+  })
+  return { text: textOfOutcomes(outcomes.map(({ applied }) => applied?.committed)), failures }
 }
 
 class WriteWorker {
   readonly #server: WorkerServer<WriterCalls, WriterNotice>
   readonly #setup: WriterSetup
   #writer: Writer | undefined
-  #queue: QueuedCommit[] = []
+  #queue: QueuedGroup[] = []
   #isDrainScheduled = false
   #quiet: NodeJS.Timeout | undefined
   #toldReadOnly = false
@@ -44,8 +55,8 @@ class WriteWorker {
     request: WriterCalls[Kind]['request'],
     call: number,
   ): void {
-    if (kind === 'commit') {
-      this.#queue.push({ call, request: request as CommitRequest })
+    if (kind === 'commits') {
+      this.#queue.push(queuedGroup(call, request as CommitGroup))
       this.#schedule()
       return
     }
@@ -94,7 +105,7 @@ class WriteWorker {
         this.#writer?.close()
         this.#writer = undefined
         return null
-      case 'commit':
+      case 'commits':
         throw new Error('commits are queued')
       default:
         return message satisfies never
@@ -121,30 +132,32 @@ class WriteWorker {
     while (this.#queue.length > 0) this.#drainOne()
   }
 
-  #takeBatch(): QueuedCommit[] {
+  #takeBatch(): QueuedGroup[] {
     const { batchCount, batchByteLength } = this.#setup.limits
+    let groupCount = 0
     let count = 0
     let byteLength = 0
-    while (count < this.#queue.length && count < batchCount && byteLength < batchByteLength) {
-      byteLength += contentByteLengthOf(this.#queue[count].request)
-      count += 1
+    while (groupCount < this.#queue.length && count < batchCount && byteLength < batchByteLength) {
+      count += this.#queue[groupCount].requests.length
+      byteLength += this.#queue[groupCount].byteLength
+      groupCount += 1
     }
-    return this.#queue.splice(0, count)
+    return this.#queue.splice(0, groupCount)
   }
 
   #drainOne(): void {
     const batch = this.#takeBatch()
     if (batch.length === 0) return
     const writer = this.#opened()
-    const { commits, events } = writer.commitBatch(batch.map(({ request }) => request))
+    const { commits, events } = writer.commitBatch(batch.flatMap(({ requests }) => requests))
     if (events.length > 0) {
       this.#server.queueNotice({ kind: 'events', texts: events.map(({ text }) => text) })
     }
-    commits.forEach((outcome, index) => {
-      const { call } = batch[index]
-      if (outcome.applied === undefined) this.#server.queueFailure(call, outcome.error)
-      else this.#server.queueReply(call, outcome.applied.committed)
-    })
+    let begin = 0
+    for (const { call, requests } of batch) {
+      this.#server.queueReply(call, answerOf(commits.slice(begin, begin + requests.length)))
+      begin += requests.length
+    }
     this.#tellReadOnly()
     this.#server.flush()
     this.#minLog(writer)
