@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { type Measured, measure, type Row, tableOf } from './frame.ts'
 import { checkpointRows } from './rows/checkpoint.ts'
 import { httpRows } from './rows/http.ts'
+import { initializeRows } from './rows/initialize.ts'
 import { largeRows } from './rows/large.ts'
 import { predictRows } from './rows/predict.ts'
 import { scaleRows } from './rows/scale.ts'
@@ -19,7 +20,7 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, large, checkpoint, scale or predict (may be repeated)
+  --group NAME    http, large, checkpoint, initialize, scale or predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -49,7 +50,7 @@ async function main(): Promise<void> {
       process.stderr.write(`${row.name}: ${measured.ratio.toFixed(2)} of ${row.against.name}\n`)
     }
   }
-  if (['http', 'large', 'checkpoint'].some(grouped)) {
+  if (['http', 'large', 'checkpoint', 'initialize'].some(grouped)) {
     const service = await startService()
     try {
       if (grouped('http')) {
@@ -62,6 +63,11 @@ async function main(): Promise<void> {
         notes.push(await growth())
       }
       if (grouped('checkpoint')) await run(await checkpointRows(service))
+      if (grouped('initialize')) {
+        const { rows, growth } = await initializeRows(service)
+        await run(rows)
+        notes.push(await growth())
+      }
     } finally {
       await service.stop()
     }

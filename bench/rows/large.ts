@@ -117,7 +117,7 @@ function transfer(method: 'POST' | 'GET', url: URL, byteLength: number): Promise
 }
 
 /** Looks at a process often; the call ends that and says how its peak compares with the beginning. */
-function watchMemory(processId: number): () => string {
+export function watchMemory(processId: number): () => string {
   // Only Linux tells what another process holds without a tool of its own.
   if (process.platform !== 'linux') return () => 'not known on this system'
   const resident = (): number => {

@@ -71,17 +71,22 @@ function convnet(weights: Weights, x: tf.Tensor): tf.Tensor {
   return tf.softmax(tf.add(logits, weights('fc/biases')))
 }
 
-/** Rows at batch 1 and 32; `close` ends the engine. */
-export async function predictRows(): Promise<{
-  readonly rows: readonly Row[]
-  close(): Promise<void>
-}> {
+/** Has tfjs compute by WebAssembly. */
+export async function useTfjs(): Promise<void> {
   const wasmFolder = resolve(
     import.meta.dirname,
     '../node_modules/@tensorflow/tfjs-backend-wasm/dist',
   )
   setWasmPaths(`${pathToFileURL(wasmFolder).pathname}/`)
   await tf.setBackend('wasm')
+}
+
+/** Rows at batch 1 and 32; `close` ends the engine. */
+export async function predictRows(): Promise<{
+  readonly rows: readonly Row[]
+  close(): Promise<void>
+}> {
+  await useTfjs()
   const rows: Row[] = []
   const closing = Promise.withResolvers<void>()
   const opened = Promise.withResolvers<void>()
