@@ -42,7 +42,8 @@ export async function sendBytes(
   const isRanged =
     headers.range !== undefined && rangeCounts(headers['if-range'] as string | undefined, etag)
   if (!isRanged && byteLength <= smallBytes && whole !== undefined) {
-    return sendWhole(reply, await whole())
+    const bytes = await whole()
+    return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   }
   const range = isRanged ? parseRange(headers.range, byteLength) : undefined
   const length = range?.length ?? byteLength
@@ -60,12 +61,18 @@ export async function sendBytes(
 }
 
 /**
- * Sends bytes that are at hand, and are not changed afterwards. As octet-stream unless the reply says
- * otherwise: fastify need not read a content type then that it sets itself.
+ * Sends bytes that are in memory and do not change, with `head` (names and values in turn) and the headers
+ * that the reply has. It passes by fastify's own sending, which costs a fifth of so small a request;
+ * hooks of `onSend` do not see it.
  */
-export function sendWhole(reply: FastifyReply, bytes: Uint8Array): FastifyReply {
-  reply.header('accept-ranges', 'bytes')
-  return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+export function sendAtOnce(reply: FastifyReply, bytes: Uint8Array, head: string[]): FastifyReply {
+  const early = reply.getHeaders()
+  for (const name in early) head.push(name, String(early[name]))
+  head.push('content-length', String(bytes.byteLength))
+  reply.hijack()
+  reply.raw.writeHead(status.ok, head)
+  reply.raw.end(bytes)
+  return reply
 }
 
 /** The bytes of a range out of a stream that can only be read from its start. */

@@ -23,7 +23,7 @@ import { hasAlready } from './conditions.ts'
 import { status } from './errors.ts'
 import { valueText } from './json-writer.ts'
 import { chooseType } from './negotiate.ts'
-import { cut, sendBytes, sendJson, sendWhole } from './streams.ts'
+import { cut, sendAtOnce, sendBytes, sendJson } from './streams.ts'
 
 /** A value under its name. */
 export interface NamedValue {
@@ -61,6 +61,11 @@ export function sendValue(
   const { value, etag } = sent
   const { headers } = request
   const type = chooseType(headers.accept, offers)
+  const isPlain = headers['if-none-match'] === undefined && headers.range === undefined
+  if (type === tensorTypes.raw && isPlain && request.method === 'GET') {
+    const bytes = value.dtype === 'string' ? undefined : value.atHand?.()
+    if (bytes !== undefined) return sendRawAtOnce(reply, bytes, value, etag)
+  }
   reply.header('etag', etag).header('vary', 'accept')
   if (hasAlready(headers['if-none-match'], etag)) {
     return reply.code(status.notModified).send()
@@ -70,10 +75,6 @@ export function sendValue(
   reply.header('x-tensor-shape', `[${value.shape.join(',')}]`)
   if (type !== tensorTypes.raw) return sendAsFile(reply, service, sent, type)
   if (value.dtype === 'string') throw noRawStrings(sent.name)
-  if (headers.range === undefined) {
-    const bytes = value.atHand?.()
-    if (bytes !== undefined) return sendWhole(reply, bytes)
-  }
   return sendBytes(reply, {
     contentType: type,
     byteLength: value.byteLength,
@@ -82,6 +83,18 @@ export function sendValue(
     chunks: (range) => value.read(range),
     whole: () => value.bytes(),
   })
+}
+
+function sendRawAtOnce(
+  reply: FastifyReply,
+  bytes: Uint8Array,
+  { dtype, shape }: ReadableValue,
+  etag: string,
+): FastifyReply {
+  const head = ['content-type', tensorTypes.raw, 'etag', etag, 'vary', 'accept']
+  head.push('x-tensor-dtype', dtype, 'x-tensor-shape', `[${shape.join(',')}]`)
+  head.push('accept-ranges', 'bytes')
+  return sendAtOnce(reply, bytes, head)
 }
 
 async function sendAsJson(
