@@ -52,6 +52,7 @@ const fixed: readonly Node[] = [
   constant('rate', f32([], [0.5])),
   constant('two', f32([], [2])),
   constant('axis', i32([], [0])),
+  constant('first', i32([1], [0])),
   constant('begin', i32([2], [3, 0])),
   constant('end', i32([2], [9, 1])),
   constant('strides', i32([2], [2, 1])),
@@ -80,6 +81,8 @@ const kinds: Readonly<Record<string, (name: string, on: string, from: string) =>
   handle_read: (name) => node(name, 'ReadVariableOp', ['r'], { dtype: type('float32') }),
   negate: (name, _on, from) => node(name, 'Neg', [from], T),
   sum: (name, on, from) => node(name, 'AddV2', [on, from], T),
+  reverse: (name, _on, from) =>
+    node(name, 'ReverseV2', [from, 'first'], { ...T, Tidx: type('int32') }),
   gather: (name, on) =>
     node(name, 'GatherV2', [on, 'rows', 'axis'], {
       Tparams: type('float32'),
@@ -89,7 +92,7 @@ const kinds: Readonly<Record<string, (name: string, on: string, from: string) =>
 }
 
 /** Kinds whose result has the shape of a variable. */
-const whole = new Set(['handle_read', 'negate', 'sum'])
+const whole = new Set(['handle_read', 'negate', 'reverse', 'sum'])
 
 interface Pick {
   readonly kind: string
@@ -139,7 +142,7 @@ const steps = fc.array(
       fc.nat(40).map((row) => (row < 38 ? row % 12 : 12)),
       { minLength: 1, maxLength: 3 },
     ),
-    after: fc.constantFrom('adopt', 'adopt', 'adopt', 'release', 'handle'),
+    after: fc.constantFrom('adopt', 'adopt', 'adopt', 'release', 'handle', 'again'),
     looksBack: fc.boolean(),
     evicts: fc.nat(5).map((one) => one === 0),
   }),
@@ -177,8 +180,8 @@ async function play(
 }
 
 const devices: readonly (readonly [string, () => Promise<Device> | Device, number])[] = [
-  ['the interpreter', () => referenceDevice(), 250],
-  ['the CPU', () => wasmDevice({ threads: 1 }), 60],
+  ['the interpreter', () => referenceDevice(), 120],
+  ['the CPU', () => wasmDevice({ threads: 1 }), 30],
 ]
 
 for (const [what, open, numRuns] of devices) {

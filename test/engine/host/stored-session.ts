@@ -15,8 +15,11 @@ export interface Step {
   readonly fetches: readonly string[]
   readonly targets: readonly string[]
   readonly feeds: Readonly<Record<string, Tensor>>
-  /** What becomes of assigned values: committed, dropped, or read by a run before they are committed. */
-  readonly after: 'adopt' | 'release' | 'handle'
+  /**
+   * What becomes of assigned values: committed, dropped, or committed after a run has read them, or after
+   * the same run on the former values.
+   */
+  readonly after: 'adopt' | 'release' | 'handle' | 'again'
   /** Whether former values are read again before that. */
   readonly looksBack: boolean
 }
@@ -103,7 +106,8 @@ export async function openStored(
     if (Buffer.compare(made, bytes) !== 0) throw new Error('the ranges do not say what changed')
   }
 
-  const settle = async (assigned: readonly Assigned[], { after, looksBack }: Step) => {
+  const settle = async (assigned: readonly Assigned[], step: Step) => {
+    const { after, looksBack } = step
     const made: unknown[] = []
     const newer = new Map(bound)
     const contents = new Map(stored())
@@ -116,6 +120,15 @@ export async function openStored(
     }
     if (looksBack) await look(bound, stored())
     if (after === 'handle') await look(newer, contents)
+    if (after === 'again') {
+      for (const { name, handle } of (await run(step)).assigned) {
+        const { bytes } = (await engine.read(handle)) as NumericTensor
+        if (Buffer.compare(bytes, contents.get(name) as Uint8Array) !== 0) {
+          throw new Error(`${name} came out as ${floatsOf(bytes)} the second time`)
+        }
+        await engine.release(handle)
+      }
+    }
     if (looksBack) await look(bound, stored())
     for (const { name, handle } of assigned) {
       if (after === 'release') await engine.release(handle)
@@ -140,7 +153,8 @@ export async function openStored(
     bindings,
     async step(step) {
       const reply = await run(step).catch(refusalOnly)
-      if (reply instanceof Refusal) return reply.message
+      // Where several nodes fail, it is not said which one is told.
+      if (reply instanceof Refusal) return reply.message.replace(/ \[node .*$/, '')
       const fetched = reply.fetches.map((one) => floatsOf((one as NumericTensor).bytes))
       return { fetched, made: await settle(reply.assigned, step) }
     },
