@@ -2,20 +2,23 @@
 // wake. It knows how a draw is opened, shared out and closed; what a piece is it does not know.
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { PhiloxState } from './philox.ts'
-import type { Draw } from './pieces.ts'
+import { blockBytes, type Draw, type PieceMaker, pieceBlocks } from './pieces.ts'
 import { compileRoutines } from './routines.ts'
+import { bytesOfBlock, takePieces } from './take-pieces.ts'
 
-/** A draw that is shared out: its bytes go to `target`. */
+/** A stretch of a draw: blocks `first` up to `first + blocks`. */
 export interface DrawJob {
   readonly draw: Draw
   readonly state: PhiloxState
+  readonly first: number
   readonly blocks: number
-  readonly target: Uint8Array
 }
 
 /** What a worker starts with. */
 export interface DrawWorkerStart {
   readonly control: Int32Array
+  /** Where the bytes of jobs go. */
+  readonly area: Uint8Array
   readonly module: WebAssembly.Module
   readonly port: MessagePort
 }
@@ -42,8 +45,13 @@ export const crewWords = {
 /** Bit of the gate. */
 export const closedGate = 1 << 30
 
+/** Most blocks of a job. */
+export const crewBlocks = 16 * pieceBlocks
+
 /** The calling thread and `threads - 1` workers, which are started here. */
 export class DrawCrew {
+  // One for all jobs: memory that was sent to a thread is free only when that thread has collected it.
+  readonly #area = new Uint8Array(new SharedArrayBuffer(crewBlocks * blockBytes))
   readonly #control = new Int32Array(new SharedArrayBuffer(256))
   readonly #workers: { readonly worker: Worker; readonly port: MessagePort }[] = []
   #number = 0
@@ -52,7 +60,12 @@ export class DrawCrew {
     this.#control[crewWords.gate] = closedGate
     for (let thread = 1; thread < threads; thread++) {
       const { port1, port2 } = new MessageChannel()
-      const start: DrawWorkerStart = { control: this.#control, module, port: port2 }
+      const start: DrawWorkerStart = {
+        control: this.#control,
+        area: this.#area,
+        module,
+        port: port2,
+      }
       const worker = new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: start,
         transferList: [port2],
@@ -64,8 +77,8 @@ export class DrawCrew {
     }
   }
 
-  /** Has all threads take pieces by `take` or as it does; returns when the last one is made. */
-  run(job: DrawJob, take: (next: () => number) => void): void {
+  /** The job's bytes, made by `maker` and the workers together, in memory that the next job uses again. */
+  run(maker: PieceMaker, job: DrawJob): Uint8Array {
     const control = this.#control
     const told: ToldJob = { ...job, number: ++this.#number }
     for (const { port } of this.#workers) port.postMessage(told)
@@ -75,13 +88,14 @@ export class DrawCrew {
     Atomics.store(control, crewWords.gate, 0)
     Atomics.notify(control, crewWords.call)
     try {
-      take(() => Atomics.add(control, crewWords.next, 1))
+      takePieces(maker, job, this.#area, () => Atomics.add(control, crewWords.next, 1))
     } finally {
       this.#close()
     }
     if (Atomics.exchange(control, crewWords.fault, 0) !== 0) {
       throw new Error('a thread failed to draw')
     }
+    return this.#area.subarray(0, job.blocks * bytesOfBlock(job.draw))
   }
 
   /** Lets no further worker in, and waits for those inside. */

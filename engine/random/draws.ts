@@ -1,7 +1,7 @@
 // Draws of any length as the bytes of their elements, made in pieces and by several threads where there is
 // much to draw. What comes does not depend on how it is cut: a stream of blocks can be taken up anywhere.
 import { byteLengthOf } from '../../tensor/index.ts'
-import { DrawCrew } from './crew.ts'
+import { crewBlocks, DrawCrew } from './crew.ts'
 import { groupOf } from './distributions.ts'
 import type { PhiloxState } from './philox.ts'
 import { type Draw, PieceMaker, pieceBlocks } from './pieces.ts'
@@ -27,22 +27,25 @@ export class Draws {
   }
 
   /** `count` elements of the draw from that place of a stream, little-endian. */
-  bytes(draw: Draw, state: PhiloxState, count: number): Uint8Array {
+  bytes(draw: Draw, state: PhiloxState, count: number): Uint8Array<ArrayBuffer> {
     this.#module ??= compileRoutines()
     this.#maker ??= new PieceMaker(this.#module)
     const maker = this.#maker
     const blocks = Math.ceil(count / groupOf(draw.dtype))
-    const byteLength = count * byteLengthOf(draw.dtype)
+    const target = new Uint8Array(count * byteLengthOf(draw.dtype))
     if (this.#threads === 1 || blocks < sharedPieces * pieceBlocks) {
-      const target = new Uint8Array(byteLength)
       let piece = 0
-      takePieces(maker, { draw, state, blocks, target }, () => piece++)
+      takePieces(maker, { draw, state, first: 0, blocks }, target, () => piece++)
       return target
     }
     this.#crew ??= new DrawCrew(this.#threads, this.#module)
-    const target = new Uint8Array(new SharedArrayBuffer(byteLength))
-    const job = { draw, state, blocks, target }
-    this.#crew.run(job, (next) => takePieces(maker, job, next))
+    let filled = 0
+    for (let first = 0; first < blocks; first += crewBlocks) {
+      const job = { draw, state, first, blocks: Math.min(crewBlocks, blocks - first) }
+      const made = this.#crew.run(maker, job)
+      target.set(made.subarray(0, target.length - filled), filled)
+      filled += made.length
+    }
     return target
   }
 

@@ -27,7 +27,8 @@ export type Draw =
 /** Most blocks of a piece: a quarter of a mebibyte, which stays in a core's cache. */
 export const pieceBlocks = 2 ** 14
 
-const blockBytes = 16
+/** Bytes of a block's words, and at most of what comes of them. */
+export const blockBytes = 16
 const pageBytes = 65_536
 
 // The memory: a piece, a list of blocks that are drawn besides, and those blocks.

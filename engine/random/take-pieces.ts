@@ -2,18 +2,23 @@
 import { byteLengthOf } from '../../tensor/index.ts'
 import type { DrawJob } from './crew.ts'
 import { groupOf } from './distributions.ts'
-import { type PieceMaker, pieceBlocks } from './pieces.ts'
+import { type Draw, type PieceMaker, pieceBlocks } from './pieces.ts'
 
-/** Makes the pieces whose numbers `next` gives, until there are none left. */
+/** Bytes of the elements of one block. */
+export function bytesOfBlock({ dtype }: Draw): number {
+  return groupOf(dtype) * byteLengthOf(dtype)
+}
+
+/** Makes the pieces whose numbers `next` gives, until there are none left; `target` takes what it has room for. */
 export function takePieces(
   maker: PieceMaker,
-  { draw, state, blocks, target }: DrawJob,
+  { draw, state, first, blocks }: DrawJob,
+  target: Uint8Array,
   next: () => number,
 ): void {
-  const blockBytes = groupOf(draw.dtype) * byteLengthOf(draw.dtype)
-  for (let first = next() * pieceBlocks; first < blocks; first = next() * pieceBlocks) {
-    const piece = maker.make(draw, state, first, Math.min(pieceBlocks, blocks - first))
-    const start = first * blockBytes
-    target.set(piece.subarray(0, target.length - start), start)
+  const stride = bytesOfBlock(draw)
+  for (let done = next() * pieceBlocks; done < blocks; done = next() * pieceBlocks) {
+    const piece = maker.make(draw, state, first + done, Math.min(pieceBlocks, blocks - done))
+    target.set(piece.subarray(0, target.length - done * stride), done * stride)
   }
 }

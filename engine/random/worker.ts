@@ -4,7 +4,7 @@ import { closedGate, crewWords, type DrawWorkerStart, type ToldJob } from './cre
 import { PieceMaker } from './pieces.ts'
 import { takePieces } from './take-pieces.ts'
 
-function serve({ control, module, port }: DrawWorkerStart): void {
+function serve({ control, area, module, port }: DrawWorkerStart): void {
   const maker = new PieceMaker(module)
   let seen = 0
   while (Atomics.load(control, crewWords.stop) === 0) {
@@ -15,7 +15,7 @@ function serve({ control, module, port }: DrawWorkerStart): void {
       // Who is inside keeps the job open, so that the number is the open job's.
       const job = told(port, Atomics.load(control, crewWords.call))
       if (job !== undefined) {
-        takePieces(maker, job, () => Atomics.add(control, crewWords.next, 1))
+        takePieces(maker, job, area, () => Atomics.add(control, crewWords.next, 1))
       }
     } catch {
       Atomics.store(control, crewWords.fault, 1)

@@ -176,8 +176,8 @@ t.test('shuffled places are swapped forwards, a word for each', async (t) => {
 
 t.test('several threads draw what one draws, again and again, and end', async (t) => {
   const crew = new Draws(3)
-  // Drawn by several threads from four pieces on.
-  const count = 5 * 65_536 + 3
+  // Drawn by several threads from four pieces on, sixteen at a time.
+  const count = 21 * 65_536 + 3
   for (const kind of ['uniform', 'truncated_normal', 'normal'] as const) {
     const draw = { kind, dtype: 'float32' } as const
     for (let round = 0; round < 3; round++) {
