@@ -9,6 +9,7 @@ export type Parameter = null | number | string | Uint8Array
 export class Connection {
   readonly #database: Database.Database
   readonly #statements = new Map<string, Database.Statement<Parameter[]>>()
+  #writeCount = 0
 
   constructor(file: string, options: { readonly readonly: boolean; readonly mustExist?: boolean }) {
     this.#database = new Database(file, {
@@ -18,6 +19,11 @@ export class Connection {
     })
     this.#database.pragma('trusted_schema = OFF')
     this.#database.pragma('cell_size_check = ON')
+  }
+
+  /** Statements run so far that may have written. */
+  get writeCount(): number {
+    return this.#writeCount
   }
 
   /** The first row, or undefined. */
@@ -79,6 +85,7 @@ export class Connection {
       statement = this.#database.prepare<Parameter[]>(sql)
       this.#statements.set(sql, statement)
     }
+    if (!statement.readonly) this.#writeCount += 1
     return statement
   }
 }

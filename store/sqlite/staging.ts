@@ -1,6 +1,6 @@
 // Intake on the calling thread: cuts a stream into chunks, hands them to bulk workers to be hashed
 // and kept, and remembers what each token stands for until a commit or `discard`.
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
 import {
   byteLengthOf,
@@ -23,6 +23,7 @@ import type {
 } from './messages.ts'
 import { type Patch, type PatchedChunk, patchedChunks } from './patching.ts'
 import { hexOf } from './records.ts'
+import type { SmallMemory } from './small-memory.ts'
 import { keyOf } from './write-values.ts'
 
 /** What a staging needs of its store. */
@@ -30,6 +31,7 @@ export interface StagingHost {
   readonly writer: WorkerClient<WriterCalls, WriterNotice>
   readonly bulk: BulkPool
   readonly looseByteLength: number
+  readonly small: SmallMemory
   /** Numbers that no other staging, token or pack of this store has. */
   nextToken(): number
   nextPackName(): string
@@ -114,6 +116,19 @@ async function* piecesOf(
   if (remaining > 0) throw wrongLength(tensor, `${tensor.byteLength - remaining}`)
 }
 
+/** The whole of a small tensor in memory from `memory`. */
+async function smallContentOf(tensor: Incoming, memory: SmallMemory): Promise<Uint8Array> {
+  const content = memory.take(tensor.byteLength)
+  let filled = 0
+  for await (const bytes of tensor.chunks()) {
+    if (bytes.byteLength > content.byteLength - filled) throw wrongLength(tensor, 'more')
+    content.set(bytes, filled)
+    filled += bytes.byteLength
+  }
+  if (filled < content.byteLength) throw wrongLength(tensor, `${filled}`)
+  return content
+}
+
 /** One staging. `open` until its first commit or `discard`. */
 export class SqliteStaging implements Staging {
   readonly id: number
@@ -146,13 +161,13 @@ export class SqliteStaging implements Staging {
   }
 
   /** What seals or ends the staging waits for it. */
-  #during(adding: Promise<StagedValue>): Promise<StagedValue> {
+  async #during(adding: Promise<StagedValue>): Promise<StagedValue> {
     this.#adding.add(adding)
-    const done = (): void => {
+    try {
+      return await adding
+    } finally {
       this.#adding.delete(adding)
     }
-    adding.then(done, done)
-    return adding
   }
 
   addPatched(base: ValueId, patches: AsyncIterable<Patch>): Promise<StagedValue> {
@@ -234,8 +249,10 @@ export class SqliteStaging implements Staging {
     if (this.#state === 'ended') return
     this.#state = 'ended'
     this.#releaseBases()
-    await Promise.allSettled([...this.#adding, this.#sealed])
-    this.#releaseBases()
+    if (this.#adding.size > 0 || this.#sealed !== undefined) {
+      await Promise.allSettled([...this.#adding, this.#sealed])
+      this.#releaseBases()
+    }
     this.#host.forget(this.#contents.keys())
     this.#contents.clear()
     if (!this.isBulk) return
@@ -256,11 +273,11 @@ export class SqliteStaging implements Staging {
   async #add(tensor: Incoming): Promise<StagedValue> {
     checkSize(tensor)
     this.#checkOpen()
-    const content =
+    return this.#stagedOf(
       tensor.byteLength <= inlineByteLength
-        ? await this.#addInline(tensor)
-        : await this.#addChunked(tensor)
-    return this.#stagedOf(content)
+        ? inlineContent(tensor, await smallContentOf(tensor, this.#host.small))
+        : await this.#addChunked(tensor),
+    )
   }
 
   #stagedOf(content: StagedContent): StagedValue {
@@ -275,13 +292,6 @@ export class SqliteStaging implements Staging {
   #checkOpen(): void {
     if (this.#state !== 'open') throw closed()
     if (this.#failure !== undefined) throw this.#failure
-  }
-
-  async #addInline(tensor: Incoming): Promise<StagedContent> {
-    let bytes = new Uint8Array()
-    const allocate = (byteLength: number): ArrayBuffer => new ArrayBuffer(byteLength)
-    for await (const piece of piecesOf(tensor, inlineByteLength, allocate)) bytes = piece
-    return inlineContent(tensor, bytes)
   }
 
   async #addChunked(tensor: Incoming): Promise<StagedContent> {
@@ -437,11 +447,8 @@ export class SqliteStaging implements Staging {
 /** What a value is, beside its bytes. */
 type Header = Pick<Incoming, 'dtype' | 'shape' | 'byteLength'>
 
-function inlineContent(
-  { dtype, shape, byteLength }: Header,
-  bytes: Uint8Array<ArrayBuffer>,
-): StagedContent {
-  const digest = new Uint8Array(createHash('sha256').update(bytes).digest())
+function inlineContent({ dtype, shape, byteLength }: Header, bytes: Uint8Array): StagedContent {
+  const digest = hash('sha256', bytes, 'buffer')
   const content = { kind: 'inline', crc32c: crc32c(bytes), bytes } as const
   return { dtype, shape: [...shape], byteLength, digest, content }
 }
@@ -471,7 +478,7 @@ function unknownBase(): Refusal {
 
 /** The digest of content in several chunks: SHA-256 of their digests. */
 function digestOfChunks(chunks: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256')
-  for (const digest of chunks) hash.update(digest)
-  return new Uint8Array(hash.digest())
+  const whole = createHash('sha256')
+  for (const digest of chunks) whole.update(digest)
+  return new Uint8Array(whole.digest())
 }

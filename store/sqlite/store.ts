@@ -32,6 +32,7 @@ import { collectionMembers, listCollections } from './read-collections.ts'
 import { listPartitioned, partitioned } from './read-partitioned.ts'
 import { listScopes, scopes } from './read-scopes.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
+import { SmallMemory } from './small-memory.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
 import { SqliteValues } from './values.ts'
 import { VariableCache } from './variable-cache.ts'
@@ -234,6 +235,7 @@ export class SqliteStore implements Store {
       writer,
       bulk,
       looseByteLength: limits.looseByteLengthPerCommit,
+      small: new SmallMemory(),
       nextToken: () => ++this.#lastToken,
       nextPackName: () => this.#nextPackName(),
       base: (valueId) => this.#read(() => this.#reader.base(valueId)),

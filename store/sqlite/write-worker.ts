@@ -10,7 +10,7 @@ import { type Outcome, Writer } from './writer.ts'
 /** The log is brought into the catalogue at a quiet moment from here on .. */
 const quietLogByteLength = 4 * 1024 * 1024
 /** .. and from here on even while commits wait. */
-const fullLogByteLength = 32 * 1024 * 1024
+const fullLogByteLength = 16 * 1024 * 1024
 const quietMs = 10
 
 /** Commits that came in one message and are answered in one. */
@@ -172,12 +172,13 @@ class WriteWorker {
   }
 
   #minLog(writer: Writer): void {
-    if (writer.logByteLength >= fullLogByteLength) {
+    const { logByteLength } = writer
+    if (logByteLength >= fullLogByteLength) {
       writer.checkpointLog()
       this.#tellReadOnly()
       return
     }
-    if (writer.logByteLength < quietLogByteLength) return
+    if (logByteLength < quietLogByteLength) return
     clearTimeout(this.#quiet)
     this.#quiet = setTimeout(() => {
       this.#writer?.checkpointLog()

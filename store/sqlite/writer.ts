@@ -30,6 +30,18 @@ export interface BatchOutcome {
   readonly events: readonly EventRow[]
 }
 
+/** Pages in the write-ahead log, and how many of them were brought into the catalogue. */
+interface LogRow {
+  readonly log: number
+  readonly checkpointed: number
+}
+
+/** How a refused commit of a batch is undone: with all of them, which are then tried again, or alone. */
+type UndoMode = 'together' | 'each'
+
+/** A commit was refused after it had written; only undoing all of the batch undoes it. */
+class HalfWritten extends Error {}
+
 /** The write connection and what must be remembered beside it. */
 export class Writer {
   readonly #directory: string
@@ -41,12 +53,10 @@ export class Writer {
   readonly #pinCounts = new Map<string, number>()
   readonly #holdCounts = new Map<ValueId, number>()
   readonly #damagedInline = new Set<ValueId>()
+  readonly #pageByteLength: number
   #readOnlyReason: string | undefined
   #commits = 0
   #batches = 0
-  /** Estimate of what lies in the write-ahead log. */
-  #logByteLength = 0
-
   constructor(directory: string, limits: StoreLimits) {
     this.#directory = directory
     this.#limits = limits
@@ -57,9 +67,9 @@ export class Writer {
       isPinned: (key: string) => this.#pinCounts.has(key),
     }
     this.#sweep = new Sweep(this.#connection, limits, protectedRows, this.#events)
+    this.#pageByteLength = this.#connection.pragma('page_size') as number
     if (limits.catalogueByteLength !== undefined) {
-      const pageByteLength = this.#connection.pragma('page_size') as number
-      const pages = Math.max(1, Math.floor(limits.catalogueByteLength / pageByteLength))
+      const pages = Math.max(1, Math.floor(limits.catalogueByteLength / this.#pageByteLength))
       this.#connection.pragma(`max_page_count = ${pages}`)
     }
   }
@@ -68,9 +78,12 @@ export class Writer {
     return this.#readOnlyReason
   }
 
-  /** Bytes that wait in the write-ahead log, estimated. */
+  /** Bytes that wait in the write-ahead log. */
   get logByteLength(): number {
-    return this.#logByteLength
+    if (this.#readOnlyReason !== undefined) return 0
+    // Only asks: NOOP brings nothing over.
+    const row = this.#connection.get<LogRow>('PRAGMA wal_checkpoint(NOOP)')
+    return row === undefined ? 0 : (row.log - row.checkpointed) * this.#pageByteLength
   }
 
   /**
@@ -101,12 +114,7 @@ export class Writer {
   /** Applies commits with one sync. Each is refused or applied for itself. */
   commitBatch(requests: readonly CommitRequest[]): BatchOutcome {
     try {
-      const outcome = this.#transaction('the commit', () => {
-        const commits = this.#applyAll(requests)
-        const events = eventRowsOf(commits.flatMap(({ applied }) => applied?.events ?? []))
-        this.#events.append(events)
-        return { commits, events }
-      })
+      const outcome = this.#batch(requests)
       let applied = 0
       for (const commit of outcome.commits) {
         if (commit.applied === undefined) continue
@@ -130,34 +138,63 @@ export class Writer {
     }
   }
 
-  #applyAll(requests: readonly CommitRequest[]): Outcome[] {
+  /**
+   * First without a savepoint for each commit, which costs a copy of every page that it writes: most
+   * commits are not refused, and most refusals come before anything was written.
+   */
+  #batch(requests: readonly CommitRequest[]): BatchOutcome {
+    const attempt = (mode: UndoMode) => (): BatchOutcome => {
+      const commits = this.#applyAll(requests, mode)
+      const events = eventRowsOf(commits.flatMap(({ applied }) => applied?.events ?? []))
+      this.#events.append(events)
+      return { commits, events }
+    }
+    try {
+      return this.#transaction('the commit', attempt('together'))
+    } catch (error) {
+      if (!(error instanceof HalfWritten)) throw error
+      return this.#transaction('the commit', attempt('each'))
+    }
+  }
+
+  #applyAll(requests: readonly CommitRequest[], mode: UndoMode): Outcome[] {
     const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
     const first = state?.sequence ?? 0
     let sequence = first
-    const outcomes = requests.map((request): Outcome => {
-      this.#connection.run('SAVEPOINT one')
-      try {
-        const binder = new ValueBinder(this.#connection, request, {
-          isDamagedInline: (valueId) => this.#damagedInline.has(valueId),
-          bound: (valueId) => this.#sweep.forget(valueId),
-        })
-        const applied = applyCommit(this.#connection, request, sequence + 1, binder)
-        this.#connection.run('RELEASE one')
-        if (!applied.committed.replayed) sequence += 1
-        this.#logByteLength += 32_768 + 8_192 * request.changes.length
-        return { applied, unusedPacks: binder.unusedPacks() }
-      } catch (error) {
-        const isWhole = isDiskFull(error) || (errorCodeOf(error) ?? '').startsWith('SQLITE_IOERR')
-        if (isWhole || !this.#connection.inTransaction) throw error
-        this.#connection.run('ROLLBACK TO one')
-        this.#connection.run('RELEASE one')
-        return { error: refusalOfFailure(error, 'the commit') }
-      }
+    const outcomes = requests.map((request) => {
+      const outcome = this.#applyOne(request, sequence + 1, mode)
+      if (outcome.applied?.committed.replayed === false) sequence += 1
+      return outcome
     })
     if (sequence !== first) {
       this.#connection.run('UPDATE store_state SET sequence = ?', sequence)
     }
     return outcomes
+  }
+
+  #applyOne(request: CommitRequest, sequence: number, mode: UndoMode): Outcome {
+    const connection = this.#connection
+    if (mode === 'each') connection.run('SAVEPOINT one')
+    const writesBefore = connection.writeCount
+    try {
+      const binder = new ValueBinder(connection, request, {
+        isDamagedInline: (valueId) => this.#damagedInline.has(valueId),
+        bound: (valueId) => this.#sweep.forget(valueId),
+      })
+      const applied = applyCommit(connection, request, sequence, binder)
+      if (mode === 'each') connection.run('RELEASE one')
+      return { applied, unusedPacks: binder.unusedPacks() }
+    } catch (error) {
+      const isWhole = isDiskFull(error) || (errorCodeOf(error) ?? '').startsWith('SQLITE_IOERR')
+      if (isWhole || !connection.inTransaction) throw error
+      if (mode === 'each') {
+        connection.run('ROLLBACK TO one')
+        connection.run('RELEASE one')
+      } else if (connection.writeCount !== writesBefore) {
+        throw new HalfWritten('a refused commit had written something')
+      }
+      return { error: refusalOfFailure(error, 'the commit') }
+    }
   }
 
   /** Which chunks are there and whole; they stay until the staging is unpinned. */
@@ -213,7 +250,6 @@ export class Writer {
       return { ...nothing, more: false, merge: undefined }
     }
     const swept = this.#transaction('the sweep', () => this.#sweep.step(now, monotonicMs, graceMs))
-    this.#logByteLength += 8_192 * (swept.values + swept.chunks)
     this.#removePacks(swept.packs)
     return { ...swept, merge: planMerge(this.#connection, this.#limits) }
   }
@@ -264,7 +300,6 @@ export class Writer {
     } catch (error) {
       this.#noteFailure(error)
     }
-    this.#logByteLength = 0
   }
 
   status(): WriterStatus {
