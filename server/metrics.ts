@@ -44,6 +44,18 @@ export function createMetrics(app: FastifyInstance, service: Service): Metrics {
     },
   })
   void storeBytes
+  const listeners = new Gauge({
+    name: 'holdfast_listeners',
+    help: 'Streams of events that are open, and requests that wait for a version',
+    labelNames: ['kind'] as const,
+    registers: [registry],
+    collect() {
+      const { streams, waits } = service.events.size()
+      this.set({ kind: 'stream' }, streams)
+      this.set({ kind: 'wait' }, waits)
+    },
+  })
+  void listeners
   const seriesOf = createSeries(durations)
   app.addHook('onResponse', (request, reply, done) => {
     seriesOf(request, reply.statusCode).observe(reply.elapsedTime / 1000)

@@ -10,7 +10,7 @@ import { checkCollectionName, checkContainerName, collectionKey } from './names.
 import { unknownVariable } from './variable-create.ts'
 
 /** How one asks for the members of a collection. */
-export interface MembersRequest {
+interface MembersRequest {
   readonly container: string
   readonly collection: string
   /** A regular expression that names begin with, as get_collection takes it. */

@@ -8,7 +8,7 @@ import { unknownVariable } from './variable-create.ts'
 import { variableKey } from './write-order.ts'
 
 /** How a wait may end before its time. */
-export interface WaitOptions {
+interface WaitOptions {
   /** Milliseconds; 0 looks once. The limit `waitDefaultMs` unless given, `waitMostMs` at most. */
   readonly timeoutMs?: number | undefined
   /** Ends the wait: whoever asked has gone. */

@@ -8,6 +8,12 @@ export const Operation = Type.Object(
     id: Type.String(),
     kind: Type.String(),
     state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+    progress: Type.Object({
+      bytes_done: Type.Integer({ description: 'Bytes that have been dealt with.' }),
+      bytes_total: Type.Union([Type.Integer(), Type.Null()], {
+        description: 'Of so many; null as long as nobody knows.',
+      }),
+    }),
     started_at: Type.String(),
     ended_at: Type.Union([Type.String(), Type.Null()]),
     result: Type.Unknown(),

@@ -94,8 +94,11 @@ function saveRoute(app: App, service: Service): void {
           idempotencyKey: headers['idempotency-key'],
         })
       if (body.async === true) {
-        const work = async () => checkpointReply(await save())
-        const operation = service.operations.start('save_checkpoint', work)
+        const operation = service.operations.start('save_checkpoint', async (report) => {
+          const record = await save()
+          report({ bytesDone: record.byteLength, bytesTotal: record.byteLength })
+          return checkpointReply(record)
+        })
         reply.code(status.accepted).header('location', `/v1/operations/${operation.id}`)
         return operationReply(operation)
       }

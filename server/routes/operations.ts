@@ -1,4 +1,4 @@
-// /v1/operations: long work that a request did not wait for.
+// /v1/operations: long work that a request did not wait for, as it is and as it goes on.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
@@ -6,13 +6,29 @@ import { Operation } from '../../openapi/index.ts'
 import type { OperationRecord, Service } from '../../service/index.ts'
 import { refusalOfRecord } from '../../tensor/index.ts'
 import { problemOf, status } from '../errors.ts'
-import { refusals, timeText } from './schemas.ts'
+import {
+  eventStreamType,
+  type ServerSentEvent,
+  sendEventHeaders,
+  sendEvents,
+} from '../event-stream.ts'
+import { chooseType } from '../negotiate.ts'
+import { emptyReply, notAcceptable, refusals, timeText } from './schemas.ts'
 
 const tags = ['service']
+const params = Type.Object({ id: Type.String() })
+
+/** The id of an operation's last event: a client that comes back with it has seen all. */
+const lastEventId = 'end'
+
+type App = ReturnType<typeof typedApp>
+function typedApp(instance: FastifyInstance) {
+  return instance.withTypeProvider<TypeBoxTypeProvider>()
+}
 
 /** Adds the routes. */
 export function operationRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typedApp(instance)
   app.get(
     '/v1/operations',
     {
@@ -32,21 +48,86 @@ export function operationRoutes(instance: FastifyInstance, service: Service): vo
         tags,
         summary: 'How an operation is doing',
         operationId: 'getOperation',
-        params: Type.Object({ id: Type.String() }),
+        params,
         response: { [status.ok]: Operation, ...refusals('NOT_FOUND') },
       },
     },
-    async ({ params }) => operationReply(service.operations.get(params.id)),
+    async (request) => operationReply(service.operations.get(request.params.id)),
   )
+  followRoutes(app, service)
+}
+
+function followRoutes(app: App, service: Service): void {
+  const closing = new AbortController()
+  app.addHook('preClose', async () => closing.abort())
+  const headers = Type.Object({ 'last-event-id': Type.Optional(Type.String()) })
+  app.get(
+    '/v1/operations/:id/events',
+    {
+      exposeHeadRoute: false,
+      // Compression would hold events back.
+      compress: false,
+      schema: {
+        tags,
+        summary: 'How an operation goes on, as server-sent events',
+        description:
+          'The event running tells the progress in bytes, first as it is and then as it changes; the last event is done or failed, and ends the stream. A client that comes back after it is answered 204, so that EventSource stops.',
+        operationId: 'followOperation',
+        params,
+        headers,
+        response: {
+          [status.ok]: {
+            description: 'Events until the operation ends',
+            content: { [eventStreamType]: { schema: Operation } },
+          },
+          [status.noContent]: emptyReply('The last event was seen'),
+          ...refusals('NOT_FOUND', notAcceptable),
+        },
+      },
+    },
+    async (request, reply) => {
+      chooseType(request.headers.accept, [eventStreamType])
+      const { id } = service.operations.get(request.params.id)
+      if (request.headers['last-event-id'] === lastEventId) {
+        return reply.code(status.noContent).send()
+      }
+      const silenceMs = service.limits.eventHeartbeatMs
+      return sendEvents(reply, (gone) => {
+        const signal = AbortSignal.any([gone, closing.signal])
+        return framesOf(service.operations.follow(id, silenceMs, signal))
+      })
+    },
+  )
+  app.head(
+    '/v1/operations/:id/events',
+    { schema: { hide: true, params } },
+    async (request, reply) => {
+      service.operations.get(request.params.id)
+      return sendEventHeaders(reply)
+    },
+  )
+}
+
+async function* framesOf(
+  records: AsyncIterable<OperationRecord>,
+): AsyncIterable<readonly ServerSentEvent[]> {
+  let told: OperationRecord | undefined
+  for await (const record of records) {
+    const id = record.state === 'running' ? undefined : lastEventId
+    const isNew = record !== told
+    told = record
+    yield [isNew ? { id, event: record.state, data: operationReply(record) } : { comment: 'alive' }]
+  }
 }
 
 /** An operation as replies show it. */
 export function operationReply(operation: OperationRecord) {
-  const { id, kind, state, startedAt, endedAt, result, error } = operation
+  const { id, kind, state, progress, startedAt, endedAt, result, error } = operation
   return {
     id,
     kind,
     state,
+    progress: { bytes_done: progress.bytesDone, bytes_total: progress.bytesTotal ?? null },
     started_at: timeText(startedAt),
     ended_at: endedAt === undefined ? null : timeText(endedAt),
     result: result ?? null,

@@ -1,87 +1,9 @@
 // The stream of events over a socket: its form, resuming, slow and leaving clients, and the end.
 import { once } from 'node:events'
-import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
+import { EventClient, type SeenEvent } from './event-client.ts'
 import { startServer, type TestServer } from './helper.ts'
-
-interface SeenEvent {
-  readonly id: string
-  readonly event: string
-  readonly data: {
-    readonly name: string
-    readonly version: number
-    readonly after: string
-    readonly resumes_after: string
-  }
-}
-
-/** A client of a stream, on a connection of its own, which reads it as the HTML standard says. */
-class EventClient {
-  readonly events: SeenEvent[] = []
-  readonly headers: IncomingHttpHeaders
-  /** From where it would resume. */
-  lastId = ''
-  retryMs = 0
-  readonly #response: IncomingMessage
-  readonly #pieces: AsyncIterator<Buffer>
-  #text = ''
-  #done = false
-
-  constructor(response: IncomingMessage) {
-    this.headers = response.headers
-    this.#response = response
-    this.#pieces = response[Symbol.asyncIterator]()
-  }
-
-  static async open(
-    { base }: TestServer,
-    query = '',
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<EventClient> {
-    const request = get(`${base}/v1/events${query}`, { headers, agent: false })
-    const [response] = (await once(request, 'response')) as [IncomingMessage]
-    if (response.statusCode !== 200) throw new Error(`${query} was answered ${response.statusCode}`)
-    return new EventClient(response)
-  }
-
-  get isDone(): boolean {
-    return this.#done
-  }
-
-  /** Reads on until something holds or the stream ends. */
-  async until(holds: () => boolean): Promise<void> {
-    while (!this.#done && !holds()) {
-      const { done = false, value } = await this.#pieces.next()
-      this.#done = done
-      this.#text += value ?? ''
-      const blocks = this.#text.split('\n\n')
-      this.#text = blocks.pop() ?? ''
-      for (const block of blocks) this.#take(block)
-    }
-  }
-
-  leave(): void {
-    this.#response.destroy()
-  }
-
-  #take(block: string): void {
-    const fields = new Map<string, string>()
-    for (const line of block.split('\n')) {
-      const colon = line.indexOf(':')
-      if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).replace(/^ /, ''))
-    }
-    this.retryMs = Number(fields.get('retry') ?? this.retryMs)
-    this.lastId = fields.get('id') ?? this.lastId
-    const data = fields.get('data')
-    if (data === undefined) return
-    this.events.push({
-      id: this.lastId,
-      event: fields.get('event') ?? 'message',
-      data: JSON.parse(data),
-    })
-  }
-}
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
