@@ -1,4 +1,5 @@
 // Tensors on their way in: a body in any of the media types becomes an input for the service.
+import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { openNpy, openSafetensors, tensorOfJson, tensorOfProto } from '../formats/index.ts'
 import { decodeTensorProto, type JsonValue, WireError } from '../proto/index.ts'
@@ -6,6 +7,7 @@ import {
   contentOfTensor,
   type Declaration,
   type Service,
+  type TensorContent,
   type TensorInput,
 } from '../service/index.ts'
 import {
@@ -41,10 +43,10 @@ export async function withTensorInput<T>(
       jsonContent(request.body as JsonValue, declared, limits.jsonElements),
     )
   }
-  const body = limited(streamOf(request), limits.tensorBytes)
   if (type === tensorTypes.raw) {
-    return work(async (declared) => rawContent(request, body, declared, limits.tensorBytes))
+    return work((declared) => rawContent(request, declared, limits.tensorBytes))
   }
+  const body = limited(streamOf(request), limits.tensorBytes)
   const folder = service.spool.folder(limits.tensorBytes)
   try {
     return await work(async () => {
@@ -117,12 +119,14 @@ function isEmptyList(json: JsonValue): boolean {
   return false
 }
 
-function rawContent(
+/** Bodies up to this length are taken in as they come: less work than a stream of streams. */
+const smallBytes = 64 * 1024
+
+async function rawContent(
   request: FastifyRequest,
-  body: AsyncIterable<Uint8Array>,
   declared: Declaration | undefined,
   maxBytes: number,
-) {
+): Promise<TensorContent> {
   const dtype = rawDType(request.headers['x-tensor-dtype'], declared)
   const byteLength = lengthHeader(request)
   const shape = rawShape(request.headers['x-tensor-shape'], declared, dtype, byteLength)
@@ -136,6 +140,13 @@ function rawContent(
   }
   if (byteLength !== undefined && byteLength !== wanted)
     throw wrongLength(dtype, shape, wanted, byteLength)
+  if (byteLength !== undefined && byteLength <= smallBytes) {
+    const pieces = await piecesOf(request.body as Readable)
+    const given = pieces.reduce((sum, piece) => sum + piece.byteLength, 0)
+    if (given !== wanted) throw wrongLength(dtype, shape, wanted, given)
+    return { dtype, shape, byteLength: wanted, chunks: () => inPieces(pieces) }
+  }
+  const body = limited(streamOf(request), maxBytes)
   async function* checked(): AsyncIterable<Uint8Array> {
     let given = 0
     for await (const chunk of body) {
@@ -146,6 +157,28 @@ function rawContent(
     if (given < wanted) throw wrongLength(dtype, shape, wanted, given)
   }
   return { dtype, shape, byteLength: wanted, chunks: checked }
+}
+
+/** The pieces of a body that is known to be small. */
+function piecesOf(body: Readable): Promise<readonly Uint8Array[]> {
+  const pieces: Uint8Array[] = []
+  const { promise, resolve, reject } = Promise.withResolvers<readonly Uint8Array[]>()
+  if (body.destroyed) reject(goneAway())
+  body.on('data', (piece: Uint8Array) => pieces.push(piece))
+  body.on('end', () => resolve(pieces))
+  body.on('error', reject)
+  body.on('close', () => {
+    if (!body.readableEnded) reject(goneAway())
+  })
+  return promise
+}
+
+function goneAway(): Refusal {
+  return new Refusal('CANCELLED', 'http/aborted', 'The client went away.')
+}
+
+async function* inPieces(pieces: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
+  yield* pieces
 }
 
 function rawDType(header: string | string[] | undefined, declared: Declaration | undefined): DType {

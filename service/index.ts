@@ -38,7 +38,7 @@ export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'
 export type { GivenInitializer } from './stored-initializer.ts'
 export type { StoredTensor } from './stored-tensors.ts'
-export { contentOfTensor } from './tensor-content.ts'
+export { contentOfTensor, type TensorContent } from './tensor-content.ts'
 export {
   type Declaration,
   digestOfTensor,

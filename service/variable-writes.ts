@@ -75,7 +75,10 @@ async function assign(
     const described = ['assign', container, name, dtype, shape, digest, validateShape]
     const committed = await once(context, idempotencyKey, described, (idempotency) =>
       context.writes.turn([variableKey(container, name)], 'overlapping', async () => {
-        const record = await findVariable(context, container, name)
+        // The store itself holds a value against its variable; only what depends on more than that
+        // needs to know the variable as it is now.
+        const isPlain = validateShape && (ifVersion === undefined || ifVersion === '*')
+        const record = isPlain ? declared : await findVariable(context, container, name)
         checkAssignable(name, takenBy(record, validateShape), value)
         checkVersion(record, ifVersion)
         const change: Change = {

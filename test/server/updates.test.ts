@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { byteSourceOf, openNpy, writeNpz, writeSafetensors } from '../../formats/index.ts'
 import { zipTools } from '../../service/format-tools.ts'
@@ -552,6 +555,26 @@ t.test('updates over HTTP', async (t) => {
     t.same(await bytesOf(tensor.chunks()), floats(0, 1))
     t.equal(got.headers.get('x-variable-version'), '2')
   })
+})
+
+t.test('a client that goes away in the middle of a small body has written nothing', async (t) => {
+  const { call, base } = await startServer(t)
+  await make(call, 'cut', [1, 2])
+  for (const sent of [0, 4, 7]) {
+    const socket = connect(Number(new URL(base).port), '127.0.0.1')
+    await once(socket, 'connect')
+    socket.write(
+      'POST /v1/variables/cut:assign HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 8\r\n\r\n',
+    )
+    socket.write(floats(7, 7).subarray(0, sent))
+    await setTimeout(20)
+    socket.destroy()
+    await once(socket, 'close')
+  }
+  t.match((await call('GET /v1/variables/cut')).json, { version: 1 })
+  const headers = { 'content-type': 'application/octet-stream' }
+  const whole = await call('POST /v1/variables/cut:assign', { body: floats(7, 7), headers })
+  t.same([whole.status, await readValue(call, 'cut')], [200, [7, 7]])
 })
 
 t.test('conditions and repetitions of updates', async (t) => {
