@@ -5,6 +5,7 @@ import type { VariableRecord } from '../store/index.ts'
 import type { DType } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { isExpressionForm, typeOfExpression, variablesIn } from './initial-expression.ts'
+import { notForParts } from './partitioned.ts'
 import { type GivenInitializer, isTensorForm, tensorOfForm } from './stored-initializer.ts'
 import { unknownVariable } from './unknown-variable.ts'
 
@@ -20,9 +21,16 @@ export async function initializerOf(
   dtype: DType | undefined,
 ): Promise<Initializer<GivenInitializer>> {
   const { jsonElements } = context.limits
+  const { catalogue } = context.store
   if (isExpressionForm(initializer)) {
-    const records = await context.store.catalogue.variables(container, variablesIn(initializer))
+    const names = variablesIn(initializer)
+    const records = await catalogue.variables(container, names)
     const byName = new Map(records.map((record) => [record.name, record]))
+    const [whole] = await catalogue.partitioned(
+      container,
+      names.filter((name) => !byName.has(name)),
+    )
+    if (whole !== undefined) throw notForParts('initialized_value', whole)
     const find = (name: string): VariableRecord => {
       const record = byName.get(name)
       if (record === undefined) throw unknownVariable(container, name)

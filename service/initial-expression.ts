@@ -108,7 +108,15 @@ function checkComputable(op: ExpressionOp, variable: string, dtype: DType): void
   const isWhole = kind === 'signed' || kind === 'unsigned'
   if (kind === 'float' || kind === 'complex' || (isWhole && op !== 'div')) return
   const takes = isWhole ? 'floating point and complex numbers' : 'numbers'
-  throw invalid(`The value of ${variable} is ${dtype}; "${op}" takes ${takes}.`)
+  const fix = isWhole
+    ? "TensorFlow's / makes floating point numbers of whole ones, and nothing is cast silently here: give the tensor itself."
+    : 'Give the tensor itself.'
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'initializer/invalid',
+    `The value of ${variable} is ${dtype}; "${op}" takes ${takes}.`,
+    { fix, names: { variable, dtype } },
+  )
 }
 
 function operandTensor(json: Json, dtype: DType, maxElements: number): Tensor {

@@ -251,9 +251,17 @@ const anySize = 2 ** 31
 /** Refuses (INVALID_ARGUMENT, `partition/..`) what can cut no shape at all. */
 function checkPartitions(partitions: Partitions): void {
   if (Array.isArray(partitions)) {
+    const counts: readonly number[] = partitions
+    if (counts.filter((count) => count > 1).length > 1) {
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'partition/axes',
+        `Can only slice a variable along one dimension: partitioning: [${counts.join(', ')}]`,
+      )
+    }
     partitionsOf(
-      partitions,
-      partitions.map(() => anySize),
+      counts,
+      counts.map(() => anySize),
     )
     return
   }

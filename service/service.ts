@@ -139,7 +139,8 @@ async function removeContainer(context: Context, container: string): Promise<voi
   for await (const { name } of everyVariable(context, { container })) {
     keys.push(variableKey(container, name))
   }
-  if (keys.length === 0) {
+  // A container may hold scopes and collections alone.
+  if (keys.length === 0 && !(await catalogue.containers()).includes(container)) {
     throw new Refusal('NOT_FOUND', 'container/unknown', `There is no container "${container}".`, {
       names: { container },
     })

@@ -15,7 +15,6 @@ import {
 import type { ReadableValue } from './readable.ts'
 import { sliceReadable } from './slices.ts'
 import { storedReadable } from './stored-values.ts'
-import { unknownVariable } from './unknown-variable.ts'
 import type { VersionWaits } from './version-waits.ts'
 
 export { findVariable, type InitializedVariable, initialized } from './find-variable.ts'
@@ -68,7 +67,7 @@ export interface VariableReads {
   ): Promise<VariableValue>
   /** The variable with its value's record. Refuses as `value` does. */
   read(container: string, name: string): Promise<InitializedVariable>
-  /** Several from one snapshot, in the order asked. */
+  /** Several from one snapshot, in the order asked; the parts of partitioned ones in their place. */
   readMany(container: string, names: readonly string[]): Promise<readonly InitializedVariable[]>
 }
 
@@ -140,13 +139,8 @@ export function createVariableReads(
     container: string,
     names: readonly string[],
   ): Promise<readonly InitializedVariable[]> {
-    const records = await catalogue.variables(container, names)
-    const byName = new Map(records.map((record) => [record.name, record]))
-    return names.map((name) => {
-      const record = byName.get(name)
-      if (record === undefined) throw unknownVariable(container, name)
-      return initialized(record)
-    })
+    const found = await findManyNamed(context, container, names)
+    return found.flatMap((named) => (isPartitioned(named) ? named.parts : [named])).map(initialized)
   }
 
   return {

@@ -3,6 +3,7 @@
 import { mergeDeviceTexts } from '../graph/index.ts'
 import type {
   Change,
+  CollectionMember,
   Page,
   PageRequest,
   PartitionedRecord,
@@ -59,7 +60,7 @@ export interface Variables {
    * name is told of as one.
    */
   initialize(selection: InitializeSelection, options: WriteOptions): Promise<readonly Written[]>
-  /** Names of the uninitialized global and local variables, in order of creation. */
+  /** Names of the uninitialized global variables, then of the local ones, in order of joining. */
   uninitialized(container: string): Promise<readonly string[]>
 }
 
@@ -109,8 +110,9 @@ export function createVariables(context: Context): Variables {
     async uninitialized(container) {
       const found = new Set<string>()
       for (const collection of ['variables', 'local_variables']) {
-        const filter = { container, collection, initialized: false }
-        for await (const { name } of everyVariable(context, filter)) found.add(name)
+        for await (const record of membersOf(context, container, collection)) {
+          if (record.value === undefined) found.add(record.name)
+        }
       }
       return [...found]
     },
@@ -152,6 +154,25 @@ export async function* everyVariable(
 function withKey(filter: VariableFilter): VariableFilter {
   const { collection } = filter
   return collection === undefined ? filter : { ...filter, collection: collectionKey(collection) }
+}
+
+/** The variables that are members of a collection, in order of joining. */
+async function* membersOf(
+  context: Context,
+  container: string,
+  collection: string,
+): AsyncIterable<VariableRecord> {
+  const { catalogue } = context.store
+  let cursor: string | undefined
+  do {
+    const page: Page<CollectionMember> = await catalogue.collectionMembers(container, collection, {
+      limit: context.limits.pageEntries,
+      cursor,
+    })
+    const names = page.items.flatMap((member) => ('variable' in member ? [member.variable] : []))
+    yield* await catalogue.variables(container, names)
+    cursor = page.cursor
+  } while (cursor !== undefined)
 }
 
 function updateOf(context: Context, record: VariableRecord, changes: VariableChanges): Change {

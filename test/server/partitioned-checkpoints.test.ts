@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { byteSourceOf, type OutputFile, openTar, writeTar } from '../../formats/index.ts'
 import { startServer, type TestServer } from './helper.ts'
+import { roomOf } from './room.ts'
+
+const shared = await startServer(t)
 
 type Wanted = Readonly<Record<string, unknown>>
 
@@ -37,7 +40,7 @@ const matrix = [
 const columns = { shape: [2, 3], partitions: [1, 2] }
 
 t.test('a checkpoint shows the whole, and keeps the parts', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, 'w', columns, matrix)
   await make(server, 'x', { shape: [1] }, [7])
   const id = await save(server)
@@ -72,7 +75,7 @@ t.test('a checkpoint shows the whole, and keeps the parts', async (t) => {
 })
 
 t.test('names and rename take the whole; a part saved alone is a tensor of its own', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, 'w', columns, matrix)
   t.same(await namesIn(server, await save(server, { names: ['w'] })), ['w'])
   const renamed = await save(server, { rename: { other: 'w' } })
@@ -85,7 +88,7 @@ t.test('names and rename take the whole; a part saved alone is a tensor of its o
 t.test(
   'stored wholes and slices fit whole and partitioned variables in any combination',
   async (t) => {
-    const server = await startServer(t)
+    const server = roomOf(shared)
     await make(server, 'a', columns, matrix)
     await make(server, 'b', { shape: [2, 3] }, matrix)
     const id = await save(server)
@@ -115,7 +118,7 @@ t.test(
 )
 
 t.test('restoring into the same partitions only points: no bytes are written', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   const big = { shape: [64, 1024], partitions: 2, initializer: { kind: 'ones' } }
   await make(server, 'w', big)
   await server.call('POST /v1/variables/w:initialize')
@@ -140,7 +143,7 @@ async function digests(server: TestServer): Promise<readonly string[]> {
 t.test(
   'what does not fit is reported under the name of the whole, and nothing is restored',
   async (t) => {
-    const server = await startServer(t)
+    const server = roomOf(shared)
     await make(server, 'w', columns, matrix)
     await make(server, 'u', { shape: [2], partitions: 2 }, [1, 2])
     const id = await save(server)
@@ -166,7 +169,7 @@ t.test(
 t.test(
   'create makes a partitioned variable of slices, and restores it under another name',
   async (t) => {
-    const server = await startServer(t)
+    const server = roomOf(shared)
     await make(server, 'w', columns, matrix)
     const id = await save(server)
     const made = await server.call(`POST /v1/checkpoints/${id}:restore`, {
@@ -188,7 +191,7 @@ t.test(
 )
 
 t.test('strings in parts are saved and restored, cut otherwise too', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   const words = [
     ['a', 'bb'],
     ['', 'dddd'],
@@ -233,17 +236,17 @@ async function goldenTar(): Promise<Uint8Array> {
 t.test(
   'what TensorFlow saved in slices comes in as slices and goes out byte for byte',
   async (t) => {
-    const server = await startServer(t)
+    const server = roomOf(shared)
     const id = await upload(server, await goldenTar())
     t.same(await namesIn(server, id), ['p/emb', 'plain', 'q/w'])
-    const made = await server.call(`POST /v1/checkpoints/${id}:restore?container=c`, {
+    const made = await shared.call(`POST /v1/checkpoints/${id}:restore?container=c`, {
       json: { create: true },
     })
     t.equal(made.status, 200, made.text)
-    const { json } = await server.call('GET /v1/variables/p/emb?container=c')
+    const { json } = await shared.call('GET /v1/variables/p/emb?container=c')
     t.match(json, { shape: [10, 4], initialized: true })
     t.ok(json.parts.length > 1)
-    const saved = await server.call('POST /v1/checkpoints?container=c', { json: { step: 7 } })
+    const saved = await shared.call('POST /v1/checkpoints?container=c', { json: { step: 7 } })
     const file = await server.call(
       `GET /v1/checkpoints/${saved.json.id}:download?format=tensorflow`,
     )
@@ -257,7 +260,7 @@ t.test(
 )
 
 t.test('safetensors and npz hold the whole', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, 'w', columns, matrix)
   const id = await save(server)
   for (const format of ['safetensors', 'npz']) {

@@ -1,5 +1,8 @@
 import t from 'tap'
 import { floats, startServer, type TestServer } from './helper.ts'
+import { roomOf } from './room.ts'
+
+const shared = await startServer(t)
 
 const raw = { accept: 'application/octet-stream' }
 
@@ -13,7 +16,7 @@ async function shownOf(server: TestServer, name: string, query = '') {
 }
 
 t.test('a partitioned variable is its parts and a name over them', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   const made = await make(server, {
     name: 'emb',
     shape: [5, 2],
@@ -58,7 +61,7 @@ t.test('a partitioned variable is its parts and a name over them', async (t) => 
 })
 
 t.test('the whole is read in every media type, in ranges and in slices', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, { name: 'w', shape: [2, 5], partitions: { count: 3, axis: 1 } })
   const written = await server.call('POST /v1/variables/w:assign', {
     json: [
@@ -103,7 +106,7 @@ t.test('the whole is read in every media type, in ranges and in slices', async (
 })
 
 t.test('several names are one snapshot, wholes among them', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, { name: 'w', shape: [3], partitions: 3 })
   await make(server, { name: 'v', shape: [] })
   await server.call('POST /v1/variables/w:assign', { json: [1, 2, 3] })
@@ -119,7 +122,7 @@ t.test('several names are one snapshot, wholes among them', async (t) => {
 })
 
 t.test('assign takes a stream of raw bytes, along any axis, and any type', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   for (const [name, shape, axis] of [
     ['first', [7, 3, 2], 0],
     ['middle', [7, 3, 2], 1],
@@ -154,7 +157,7 @@ t.test('assign takes a stream of raw bytes, along any axis, and any type', async
 })
 
 t.test('a value that does not fit the whole changes nothing', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, {
     name: 'w',
     shape: [2, 2],
@@ -210,7 +213,7 @@ t.test('a value that does not fit the whole changes nothing', async (t) => {
 })
 
 t.test('assign_add and assign_sub work on the whole, other verbs name the parts', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, {
     name: 'w',
     shape: [2, 3],
@@ -225,7 +228,7 @@ t.test('assign_add and assign_sub work on the whole, other verbs name the parts'
   })
   t.equal(early.json.reason, 'variable/uninitialized')
   await server.call('POST /v1/variables/w:initialize')
-  const headers = { 'idempotency-key': 'once' }
+  const headers = { 'idempotency-key': 'whole-once' }
   for (let time = 0; time < 2; time++) {
     const added = await server.call('POST /v1/variables/w:assign_add?return=value', {
       json: [
@@ -263,9 +266,9 @@ t.test('assign_add and assign_sub work on the whole, other verbs name the parts'
 })
 
 t.test('one key assigns to the whole once', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, { name: 'w', shape: [2], partitions: 2 })
-  const headers = { 'idempotency-key': 'a' }
+  const headers = { 'idempotency-key': 'whole-a' }
   const first = await server.call('POST /v1/variables/w:assign', { json: [1, 2], headers })
   await server.call('POST /v1/variables/w:assign', { json: [3, 4] })
   const again = await server.call('POST /v1/variables/w:assign', { json: [1, 2], headers })
@@ -276,7 +279,7 @@ t.test('one key assigns to the whole once', async (t) => {
 })
 
 t.test('writers of a whole and of its parts do not lose updates', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, { name: 'w', shape: [4], partitions: 2, initializer: { kind: 'zeros' } })
   await server.call('POST /v1/variables/w:initialize')
   const adds = Array.from({ length: 12 }, (_, index) =>
@@ -289,7 +292,7 @@ t.test('writers of a whole and of its parts do not lose updates', async (t) => {
 })
 
 t.test('constants are cut, and drawn parts have the scale of the whole', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   const value = [
     [1, 2, 3],
     [4, 5, 6],
@@ -330,8 +333,39 @@ t.test('constants are cut, and drawn parts have the scale of the whole', async (
   t.same(drawn.slice(0, 8), drawn.slice(8, 16), 'parts of one seed and shape are alike')
 })
 
+t.test('an expression takes the values of variables, not of wholes', async (t) => {
+  const server = roomOf(shared)
+  await make(server, { name: 'w', shape: [4], partitions: 2 })
+  const refused = await make(server, { name: 'x', initializer: { initialized_value: 'w' } })
+  t.match(refused.json, {
+    reason: 'partition/not-one',
+    names: { variable: 'w', parts: ['w/part_0', 'w/part_1'] },
+  })
+  await make(server, { name: 'x', initializer: { initialized_value: 'w/part_1', mul: 0 } })
+  await server.call('POST /v1/variables/x:initialize')
+  t.same(await shownOf(server, 'x'), [0, 0])
+  t.same((await server.call('GET /v1/variables:uninitialized')).json.uninitialized, [
+    'w/part_0',
+    'w/part_1',
+  ])
+})
+
+t.test(
+  'the uninitialized are told in the order in which they joined their collections',
+  async (t) => {
+    const server = roomOf(shared)
+    const local = { collections: ['local_variables'], trainable: false }
+    await make(server, { name: 'b', shape: [], ...local })
+    await make(server, { name: 'z', shape: [] })
+    await make(server, { name: 'a', shape: [] })
+    await make(server, { name: 'other', shape: [], collections: ['mine'] })
+    const { json } = await server.call('GET /v1/variables:uninitialized')
+    t.same(json.uninitialized, ['z', 'a', 'b'])
+  },
+)
+
 t.test('reuse follows the rules for partitioned variables', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   const ask = (json: object) => make(server, { name: 'w', shape: [4], ...json })
   await ask({ partitions: 2 })
   t.match((await ask({ partitions: 2, reuse: true })).json, { name: 'w', partitions: [2] })
@@ -352,7 +386,7 @@ t.test('reuse follows the rules for partitioned variables', async (t) => {
 })
 
 t.test('PATCH changes all parts, DELETE deletes them, a part alone stays', async (t) => {
-  const server = await startServer(t)
+  const server = roomOf(shared)
   await make(server, { name: 'w', shape: [2], partitions: 2, device: '/job:ps/task:1' })
   const patched = await server.call('PATCH /v1/variables/w', {
     json: { trainable: false, collections: ['mine'], device: '/cpu:0' },
@@ -369,7 +403,7 @@ t.test('PATCH changes all parts, DELETE deletes them, a part alone stays', async
   t.match(lone.json.names, { variable: 'w/part_0' })
   const stale = await server.call('DELETE /v1/variables/w', { headers: { 'if-match': '"9"' } })
   t.equal(stale.status, 412)
-  const headers = { 'idempotency-key': 'gone' }
+  const headers = { 'idempotency-key': 'whole-gone' }
   t.equal((await server.call('DELETE /v1/variables/w', { headers })).status, 204)
   t.equal((await server.call('DELETE /v1/variables/w', { headers })).status, 204)
   t.equal((await server.call('GET /v1/variables/w')).status, 404)
