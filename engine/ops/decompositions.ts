@@ -1,6 +1,7 @@
 // Factors, inverses, determinants and spectra of matrices: algorithms, done on the host matrix by matrix.
 // What they do is in matrix.ts and spectra.ts.
 import { formatShape, type NumericDType, sameShape, tensorOfElements } from '../../tensor/index.ts'
+import { blockFactors, isForBlocks } from './block-reflections.ts'
 import { scalarType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { eachMatrix, epsilonOf, matrixInput, type Part, roundOf, singular } from './each-matrix.ts'
@@ -175,7 +176,9 @@ const qr = defineOp({
     const height = full ? rows : Math.min(rows, columns)
     const parts = [{ shape: [rows, height] }, { shape: [height, columns] }]
     return eachMatrix(at, [input], parts, ([matrix]) => {
-      const { q, r } = orthogonalFactors(matrix, full)
+      const { q, r } = isForBlocks(rows, columns)
+        ? blockFactors(matrix, height)
+        : orthogonalFactors(matrix, full)
       return [q.elements, r.elements]
     })
   },

@@ -10,7 +10,7 @@ import {
   type Piece,
   picked,
   words,
-} from './code.ts'
+} from '../device/wasm/index.ts'
 import type { FourWords } from './philox-code.ts'
 
 /** In [0, 1), of the low 23 bits of each word. */

@@ -1,5 +1,5 @@
 // Philox's blocks as WebAssembly, four at once: lane `l` of each vector belongs to block `l`.
-import { chain, type FunctionWriter, op, type Piece, picked, words } from './code.ts'
+import { chain, type FunctionWriter, op, type Piece, picked, words } from '../device/wasm/index.ts'
 import { multipliers, rounds, weyls } from './philox.ts'
 
 /** Where a stream stands: words of key and counter, lowest first. */

@@ -1,7 +1,17 @@
 // Draws as a WebAssembly module: words, uniform and normal numbers in blocks of four words, and whole
 // numbers of a range. Routines write into the memory that the module is made with.
-import { type AssembledFunction, assemble, type ValueType } from '../device/wasm/index.ts'
-import { doubles, FunctionWriter, longs, op, type Piece, picked, word } from './code.ts'
+import {
+  type AssembledFunction,
+  assemble,
+  doubles,
+  FunctionWriter,
+  longs,
+  op,
+  type Piece,
+  picked,
+  type ValueType,
+  word,
+} from '../device/wasm/index.ts'
 import { addNormals, uniformFloats } from './normal-code.ts'
 import { addBlocks, blockByBlock, type FourWords } from './philox-code.ts'
 

@@ -6,4 +6,5 @@ export {
   type Instruction,
   type ValueType,
 } from './assembler.ts'
+export * from './code.ts'
 export { compileOptimizedAtOnce, type WasmDeviceOptions, wasmDevice } from './device.ts'

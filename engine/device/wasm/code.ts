@@ -1,6 +1,6 @@
-// WebAssembly as nested pieces: an instruction after the pieces that push its operands. What they
-// compute is philox-code.ts's and normal-code.ts's matter.
-import type { AssembledFunction, Instruction, ValueType } from '../device/wasm/index.ts'
+// WebAssembly as nested pieces, for routines that are no kernels: an instruction after the pieces that
+// push its operands. What they compute it does not know.
+import type { AssembledFunction, Instruction, ValueType } from './assembler.ts'
 
 /** Instructions that leave one value on the stack. */
 export type Piece = readonly Instruction[]
