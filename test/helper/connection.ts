@@ -38,6 +38,25 @@ export function connectionTo(base: string): Connection {
   }
 }
 
+const mostTries = 8
+
+/**
+ * The answer; throws where none comes. A server that has more to do than its machine can, as happens
+ * where many tests run at once, is asked again: it has done nothing then.
+ */
+export async function askPatiently(
+  connection: Connection,
+  request: string,
+  wishes?: Wishes,
+): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    const answer = await connection.ask(request, wishes)
+    if (answer === undefined) throw new Error(`${request.slice(0, 200)} was not answered`)
+    if (answer.status !== 503 || tries === mostTries) return answer
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+  }
+}
+
 function ask(
   agent: Agent,
   base: string,

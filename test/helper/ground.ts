@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import type { Limits } from '../../service/index.ts'
 import type { Store } from '../../store/index.ts'
 import { type ComposedServer, openComposed } from './composed-server.ts'
-import { type Answer, connectionTo } from './connection.ts'
+import { type Answer, askPatiently, connectionTo } from './connection.ts'
 import { temporaryFolder } from './store.ts'
 
 export interface Ground extends ComposedServer {
@@ -45,15 +45,7 @@ export async function layGround(t: Test, limits: Partial<Limits> = {}): Promise<
   t.teardown(() => server.close())
   const connection = connectionTo(server.base)
   t.teardown(() => connection.close())
-  const ask: Ground['ask'] = async (request, wishes) => {
-    for (let time = 1; ; time++) {
-      const answer = await connection.ask(request, wishes)
-      if (answer === undefined) throw new Error(`${request.slice(0, 200)} was not answered`)
-      // A machine that has more to do than this test asks to come again.
-      if (answer.status !== 503 || time === 5) return answer
-      await new Promise((resolve) => setTimeout(resolve, 1_000))
-    }
-  }
+  const ask: Ground['ask'] = (request, wishes) => askPatiently(connection, request, wishes)
   for (const [name, [dtype, shape, value]] of Object.entries(variables)) {
     const initializer = { kind: 'zeros' }
     const json = { name, dtype, shape, ...(dtype === 'string' ? {} : { initializer }) }

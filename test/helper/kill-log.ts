@@ -1,7 +1,7 @@
 // What writers asked of a server that is killed again and again, and what it acknowledged: a writer
 // notes each write before it sends it, and its answer once it has come. After a kill a variable must
 // be as its last answer said, or as the write that was under way would have left it.
-import type { Answer, Connection } from './connection.ts'
+import { type Answer, askPatiently, type Connection } from './connection.ts'
 import { contentOf } from './store.ts'
 
 /** One writer, the only one of its variables. */
@@ -14,12 +14,6 @@ export interface Writer {
   problems(connection: Connection): Promise<readonly string[]>
   /** Writes that were answered. */
   readonly acknowledged: number
-}
-
-async function answer(asked: Promise<Answer | undefined>): Promise<Answer> {
-  const given = await asked
-  if (given === undefined) throw new Error('the server did not answer')
-  return given
 }
 
 function refusedOf(what: string, { status, text }: Answer): Error {
@@ -52,7 +46,7 @@ export function assigner(name: string, byteLength: number): Writer {
   return {
     async prepare(connection) {
       const json = { name, shape: [byteLength], dtype: 'uint8', reuse: 'auto' }
-      await answer(connection.ask('POST /v1/variables', { json }))
+      await askPatiently(connection, 'POST /v1/variables', { json })
     },
     async write(connection) {
       underWay = last.turn + 1
@@ -60,6 +54,7 @@ export function assigner(name: string, byteLength: number): Writer {
         bytes: contentOf(byteLength, underWay),
       })
       if (given === undefined) return false
+      if (given.status === 503) return true
       if (given.status !== 200) throw refusedOf(`assign ${name}`, given)
       versions.written(name, given.json.version)
       last = { turn: underWay, version: given.json.version }
@@ -69,7 +64,7 @@ export function assigner(name: string, byteLength: number): Writer {
     },
     async problems(connection) {
       const before = last
-      const { json } = await answer(connection.ask(`GET /v1/variables/${name}`))
+      const { json } = await askPatiently(connection, `GET /v1/variables/${name}`)
       if (json.version < before.version) {
         return [`${name} is at version ${json.version} and was acknowledged at ${before.version}`]
       }
@@ -78,9 +73,9 @@ export function assigner(name: string, byteLength: number): Writer {
         const turn = isNew ? underWay : before.turn
         if (turn === undefined) return [`${name} has version ${json.version}, which nobody wrote`]
         const headers = { accept: 'application/octet-stream' }
-        const read = await answer(
-          connection.ask(`GET /v1/variables/${name}:read_value`, { headers }),
-        )
+        const read = await askPatiently(connection, `GET /v1/variables/${name}:read_value`, {
+          headers,
+        })
         if (!Buffer.from(contentOf(byteLength, turn)).equals(read.bytes)) {
           return [`${name} holds other bytes than turn ${turn} gave it`]
         }
@@ -103,11 +98,8 @@ export function adder(name: string): Writer {
   let turn = 0
   let underWay: string | undefined
   let acknowledged = 0
-  const add = (connection: Connection, key: string): Promise<Answer | undefined> =>
-    connection.ask(`POST /v1/variables/${name}:assign_add`, {
-      json: 1,
-      headers: { 'idempotency-key': key },
-    })
+  const path = `POST /v1/variables/${name}:assign_add`
+  const addition = (key: string) => ({ json: 1, headers: { 'idempotency-key': key } })
   return {
     async prepare(connection) {
       const json = {
@@ -117,16 +109,17 @@ export function adder(name: string): Writer {
         initializer: { kind: 'zeros' },
         reuse: 'auto',
       }
-      await answer(connection.ask('POST /v1/variables', { json }))
+      await askPatiently(connection, 'POST /v1/variables', { json })
       const only = { names: [name], only_uninitialized: true }
-      await answer(connection.ask('POST /v1/variables:initialize', { json: only }))
-      const { json: metadata } = await answer(connection.ask(`GET /v1/variables/${name}`))
+      await askPatiently(connection, 'POST /v1/variables:initialize', { json: only })
+      const { json: metadata } = await askPatiently(connection, `GET /v1/variables/${name}`)
       versions.seen(metadata.version)
     },
     async write(connection) {
       underWay = `${name} ${++turn}`
-      const given = await add(connection, underWay)
+      const given = await connection.ask(path, addition(underWay))
       if (given === undefined) return false
+      if (given.status === 503) return true
       if (given.status !== 200) throw refusedOf(`assign_add ${name}`, given)
       versions.written(name, given.json.version)
       underWay = undefined
@@ -138,14 +131,14 @@ export function adder(name: string): Writer {
       const found: string[] = []
       if (underWay !== undefined) {
         for (let time = 0; time < 2; time++) {
-          const again = await answer(add(connection, underWay))
+          const again = await askPatiently(connection, path, addition(underWay))
           if (again.status !== 200) found.push(`${name} was not added to: ${again.text}`)
           else versions.seen(again.json.version)
         }
         sum += 1
         underWay = undefined
       }
-      const { json } = await answer(connection.ask(`GET /v1/variables/${name}:read_value`))
+      const { json } = await askPatiently(connection, `GET /v1/variables/${name}:read_value`)
       if (Number(json.value) !== sum) found.push(`${name} is ${json.value} instead of ${sum}`)
       return found
     },
@@ -177,6 +170,7 @@ export function comerAndGoer(name: string): Writer {
       isUnderWay = true
       const given = await requests[state](connection)
       if (given === undefined) return false
+      if (given.status === 503) return true
       if (given.status >= 300) throw refusedOf(`${states[next()]} ${name}`, given)
       if (state === 1) versions.written(name, given.json.version)
       state = next()
@@ -185,7 +179,7 @@ export function comerAndGoer(name: string): Writer {
       return true
     },
     async problems(connection) {
-      const given = await answer(connection.ask(`GET /v1/variables/${name}`))
+      const given = await askPatiently(connection, `GET /v1/variables/${name}`)
       const found = given.status === 404 ? 0 : given.json.initialized ? 2 : 1
       const allowed = isUnderWay ? [state, next()] : [state]
       isUnderWay = false
@@ -195,7 +189,7 @@ export function comerAndGoer(name: string): Writer {
       state = found
       if (found !== 2) return []
       versions.seen(given.json.version)
-      const { json } = await answer(connection.ask(`GET /v1/variables/${name}:read_value`))
+      const { json } = await askPatiently(connection, `GET /v1/variables/${name}:read_value`)
       return json.value === turn ? [] : [`${name} is ${json.value} instead of ${turn}`]
     },
     get acknowledged() {
@@ -215,7 +209,7 @@ export function pairWriter(name: string): Writer {
     async prepare(connection) {
       for (const half of halves) {
         const json = { name: half, shape: [], dtype: 'int32', reuse: 'auto' }
-        await answer(connection.ask('POST /v1/variables', { json }))
+        await askPatiently(connection, 'POST /v1/variables', { json })
       }
     },
     async write(connection) {
@@ -223,6 +217,7 @@ export function pairWriter(name: string): Writer {
       const operations = halves.map((half) => ({ op: 'assign', name: half, value: underWay }))
       const given = await connection.ask('POST /v1/variables:batch', { json: { operations } })
       if (given === undefined) return false
+      if (given.status === 503) return true
       if (given.status !== 200) throw refusedOf(`the batch on ${name}`, given)
       const [a, b] = given.json.results
       if (a.version !== b.version) throw new Error(`half of ${name} was written: ${given.text}`)
@@ -235,7 +230,7 @@ export function pairWriter(name: string): Writer {
     async problems(connection) {
       const found: string[] = []
       const path = `GET /v1/variables:read_values?names=${halves.join(',')}`
-      const { status, json, text } = await answer(connection.ask(path))
+      const { status, json, text } = await askPatiently(connection, path)
       if (status !== 200) return last.version === 0 ? [] : [`${name} cannot be read: ${text}`]
       const [a, b] = halves.map((half) => json.values[half])
       if (a.value !== b.value) found.push(`${name} is ${a.value} and ${b.value}`)
@@ -263,6 +258,7 @@ export function saver(name: string): Writer {
     async write(connection) {
       const given = await connection.ask('POST /v1/checkpoints', { json: { names: halves } })
       if (given === undefined) return false
+      if (given.status === 503) return true
       // Before the pair has its first value there is nothing to save.
       if (given.status === 409) return true
       if (given.status !== 201) throw refusedOf('a save', given)
@@ -278,19 +274,19 @@ export function saver(name: string): Writer {
     },
     async problems(connection) {
       const found: string[] = []
-      const { json } = await answer(connection.ask('GET /v1/checkpoints?limit=1000'))
+      const { json } = await askPatiently(connection, 'GET /v1/checkpoints?limit=1000')
       const ids: string[] = json.checkpoints.map(({ id }: { id: string }) => id)
       for (const id of kept) if (!ids.includes(id)) found.push(`checkpoint ${id} is lost`)
       for (const id of ids) {
         const values: unknown[] = []
         for (const half of halves) {
           const path = `GET /v1/checkpoints/${id}/tensors/${half}`
-          values.push((await answer(connection.ask(path))).json?.value)
+          values.push((await askPatiently(connection, path)).json?.value)
         }
         if (values[0] === undefined || values[0] !== values[1]) {
           found.push(`checkpoint ${id} holds ${values[0]} and ${values[1]}`)
         }
-        const verified = await answer(connection.ask(`POST /v1/checkpoints/${id}:verify`))
+        const verified = await askPatiently(connection, `POST /v1/checkpoints/${id}:verify`)
         if (verified.status !== 200 || verified.json.damaged?.length > 0) {
           found.push(`checkpoint ${id} is damaged: ${verified.text}`)
         }

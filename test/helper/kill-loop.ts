@@ -4,12 +4,13 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Chance } from './chance.ts'
 import { connectionTo } from './connection.ts'
-import { adder, assigner, comerAndGoer, type Writer } from './kill-log.ts'
+import { adder, assigner, comerAndGoer, pairWriter, saver, type Writer } from './kill-log.ts'
 import { startAndKill, startProcess } from './server-process.ts'
 
 /** What a loop came to. */
 export interface KillReport {
   readonly problems: readonly string[]
+  readonly kills: number
   readonly acknowledged: number
   /** The longest start after a kill, in milliseconds. */
   readonly longestStartMs: number
@@ -26,21 +27,33 @@ function writers(): Writer[] {
     adder('sum'),
     adder('sums/other'),
     comerAndGoer('guest'),
+    pairWriter('pair'),
+    saver('pair'),
   ]
 }
 
-/** Kills a server on `directory` that often while it is written to, and looks at it after each time. */
+/** How long a loop goes on: so often, and no time after that long. */
+export interface Extent {
+  readonly times: number
+  readonly mostMs: number
+}
+
+/** Kills a server on `directory` while it is written to, and looks at it after each time. */
 export async function killAgainAndAgain(
   directory: string,
-  times: number,
+  { times, mostMs }: Extent,
   chance: Chance,
 ): Promise<KillReport> {
+  const begun = performance.now()
+
   const all = writers()
   const problems: string[] = []
   let server = await startProcess(directory)
   const firstStartMs = server.startedWithinMs
   let longestStartMs = 0
-  for (let time = 1; time <= times; time++) {
+  let time = 0
+  while (time < times && performance.now() - begun < mostMs) {
+    time += 1
     problems.push(...(await writeUntilKilled(server, all, 60 + chance.whole(400))))
     // Now and then it is killed again while it recovers.
     if (time % 4 === 0) await startAndKill(directory, 100 + chance.whole(500))
@@ -58,7 +71,7 @@ export async function killAgainAndAgain(
   const code = await server.end()
   if (code !== 0) problems.push(`it ended with ${code}`)
   const acknowledged = all.reduce((sum, writer) => sum + writer.acknowledged, 0)
-  return { problems, acknowledged, longestStartMs, firstStartMs }
+  return { problems, kills: time, acknowledged, longestStartMs, firstStartMs }
 }
 
 /** Lets everyone write for that long, then kills; what the writers complained of. */

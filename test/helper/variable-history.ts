@@ -238,10 +238,10 @@ function outputOf(input: Input, answer: Answer | undefined): Output | undefined 
       }
     }
     case 'batch': {
-      const versions = new Map<string, number>()
-      for (const { name, version } of json.written) versions.set(name, version)
+      const told = new Map<string, number>()
+      for (const { name, version } of json.results) told.set(name, version)
       const names = [...new Set(input.writes.map(({ name }) => name))]
-      return { ...done, status, versions: names.map((name) => versions.get(name) ?? -1) }
+      return { ...done, status, versions: names.map((name) => told.get(name) ?? -1) }
     }
     default:
       return { ...done, status, versions: [json.version] }

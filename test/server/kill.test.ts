@@ -5,14 +5,15 @@ import { killAgainAndAgain } from '../helper/kill-loop.ts'
 import { temporaryFolder } from '../helper/store.ts'
 
 const seed = seedOf(process.argv, Date.now() % 1_000_000)
-const times = 10
+const extent = { times: 10, mostMs: 18_000 }
 const mostStartMs = 20_000
 
-t.test(`nothing acknowledged is lost or done twice in ${times} kills (seed ${seed})`, async (t) => {
-  const report = await killAgainAndAgain(temporaryFolder(t), times, chanceFrom(seed))
+t.test(`nothing acknowledged is lost or done twice in some kills (seed ${seed})`, async (t) => {
+  const report = await killAgainAndAgain(temporaryFolder(t), extent, chanceFrom(seed))
   t.same(report.problems, [], `seed ${seed}`)
-  t.ok(report.acknowledged > times * 20, `${report.acknowledged} writes were acknowledged`)
-  const { firstStartMs, longestStartMs } = report
+  const { kills, acknowledged, firstStartMs, longestStartMs } = report
+  t.ok(kills > 2, `${kills} kills`)
+  t.ok(acknowledged > kills * 10, `${acknowledged} writes were acknowledged`)
   t.comment(
     `starts: ${Math.round(firstStartMs)} ms first, ${Math.round(longestStartMs)} ms at most`,
   )

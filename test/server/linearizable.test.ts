@@ -7,7 +7,12 @@ import { openComposed } from '../helper/composed-server.ts'
 import { type Crowd, historyOf } from '../helper/crowd.ts'
 import { checkLinearizable } from '../helper/linearizable.ts'
 import { temporaryFolder } from '../helper/store.ts'
-import { type History, type Input, variablesOneAtATime } from '../helper/variable-history.ts'
+import {
+  type History,
+  type Input,
+  variablesOneAtATime,
+  type Write,
+} from '../helper/variable-history.ts'
 
 const seed = seedOf(process.argv, Date.now() % 1_000_000)
 const names = ['a', 'b/c']
@@ -79,6 +84,38 @@ t.test('so it is while the variables are deleted and made again', async (t) => {
   const { history, verdict } = await verdictOf(t, { ...crowd, choose: comingAndGoing })
   t.same(verdict, { kind: 'linearizable' }, `seed ${seed}`)
   for (const status of [200, 201, 204, 404, 409]) t.ok(answers(history, status) > 0, `${status}`)
+})
+
+/** Counts, and batches that write one or both of the variables, and snapshots of both. */
+function together(chance: Chance, seen: Seen): Input {
+  const verbs = ['batch', 'batch', 'snapshot', 'snapshot', 'count_up_to', undefined] as const
+  const verb = chance.one(verbs)
+  switch (verb) {
+    case 'batch': {
+      const writes = Array.from({ length: 1 + chance.whole(3) }, () => aWrite(chance))
+      return { verb, writes }
+    }
+    case 'snapshot':
+      return { verb, names }
+    case 'count_up_to':
+      return { verb, name: chance.one(names), limit: 500 }
+    default:
+      return anything(chance, seen)
+  }
+}
+
+function aWrite(chance: Chance): Write {
+  const verb = chance.one(['assign', 'assign_add', 'count_up_to'] as const)
+  const name = chance.one(names)
+  if (verb === 'count_up_to') return { verb, name, limit: 500 }
+  return { verb, name, value: chance.whole(1_000) }
+}
+
+t.test('batches and snapshots of several variables are linearizable as a whole', async (t) => {
+  const keyOf = () => 'all'
+  const { history, verdict } = await verdictOf(t, { ...crowd, keyOf, choose: together })
+  t.same(verdict, { kind: 'linearizable' }, `seed ${seed}`)
+  for (const status of [200, 400, 412]) t.ok(answers(history, status) > 0, `${status}`)
 })
 
 t.test('what many add is the sum, with any of what was never answered', async (t) => {
