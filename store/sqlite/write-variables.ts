@@ -124,8 +124,9 @@ export function createVariable(context: CommitContext, change: ChangeOf<'create_
   const collections = [...new Set(change.collections)]
   context.connection.run(
     `INSERT INTO variable (container, name, dtype, trainable, version, last_version, value_id,
-       created_at, updated_at, device, shape, collections, initializer, slice)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       created_at, updated_at, device, shape, collections, initializer, slice,
+       initialized)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     container,
     name,
     dtype,
@@ -140,6 +141,7 @@ export function createVariable(context: CommitContext, change: ChangeOf<'create_
     JSON.stringify(collections),
     JSON.stringify(change.initializer),
     sliceTextOf(change.slice),
+    value === null ? 0 : 1,
   )
   joinCollections(context, container, name, collections)
   context.variables.push({ container, name, version, valueId: value?.valueId })
@@ -157,9 +159,13 @@ export function writeValue(context: CommitContext, change: ChangeOf<'write_value
     checkFits(name, { dtype: row.dtype, shape: redeclared ? undefined : declared }, value)
   }
   const version = row.last_version + 1
+  const isInitialized = value !== null
+  // The column is named only where it changes: an index over it is then left alone.
+  const becomes =
+    isInitialized === (row.value_id !== null) ? '' : `, initialized = ${isInitialized}`
   context.connection.run(
     `UPDATE variable SET version = ?, last_version = ?, value_id = ?, updated_at = ?, shape = ?
-     WHERE container = ? AND name = ?`,
+     ${becomes} WHERE container = ? AND name = ?`,
     version,
     version,
     value?.valueId ?? null,
