@@ -54,6 +54,16 @@ export class Philox {
     this.#counter = Int32Array.from(counter, (word) => word | 0)
   }
 
+  /** Goes to the place so many blocks behind `counter`: `blocks` is a whole number below 2^53. */
+  moveTo(counter: PhiloxState['counter'], blocks: number): void {
+    let carry = blocks
+    for (let word = 0; word < 4; word++) {
+      const sum = (counter[word] >>> 0) + (carry % 2 ** 32)
+      this.#counter[word] = sum
+      carry = Math.floor(carry / 2 ** 32) + (sum >= 2 ** 32 ? 1 : 0)
+    }
+  }
+
   /** Draws the next block into {@link Philox.words}. */
   next(): Uint32Array {
     this.fill(this.words, 0, 4)

@@ -3,19 +3,25 @@
 // tensorflow/core/kernels/{random_op,random_poisson_op}.cc.
 import { rowOf } from '../ir/index.ts'
 import { addNormalPair, blocksPerElement, uniformFloat64 } from './distributions.ts'
-import { Philox, type PhiloxState, skipped } from './philox.ts'
+import { Philox, type PhiloxState } from './philox.ts'
 
 /** Numbers in [0, 1) and normal ones of one sample's stretch; of each pair the second comes first. */
 class Sampler {
-  #philox = new Philox({ key: [0, 0], counter: [0, 0, 0, 0] })
+  readonly #state: PhiloxState
+  readonly #philox: Philox
   readonly #uniforms = new Float64Array(2)
   readonly #normals = new Float64Array(2)
   #uniformsLeft = 0
   #normalsLeft = 0
 
-  /** Goes to the beginning of a stretch. */
-  begin(state: PhiloxState): void {
+  constructor(state: PhiloxState) {
+    this.#state = state
     this.#philox = new Philox(state)
+  }
+
+  /** Goes to the beginning of the stretch of a sample. */
+  begin(sample: number): void {
+    this.#philox.moveTo(this.#state.counter, Number(blocksPerElement) * sample)
     this.#uniformsLeft = 0
     this.#normalsLeft = 0
   }
@@ -48,12 +54,11 @@ function fill(
 ): Float64Array {
   const count = parameters.length
   const values = new Float64Array(count * samples)
-  const sampler = new Sampler()
+  const sampler = new Sampler(state)
   for (let place = 0; place < count; place++) {
     const draw = drawOf(parameters[place])
     for (let sample = 0; sample < samples; sample++) {
-      const output = BigInt(place * samples + sample)
-      sampler.begin(skipped(state, blocksPerElement * output))
+      sampler.begin(place * samples + sample)
       values[sample * count + place] = draw(sampler)
     }
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Philox } from '../../../engine/random/index.ts'
+import { Philox, type PhiloxState, skipped } from '../../../engine/random/index.ts'
 
 const hex = (words: Uint32Array): string =>
   Array.from(words, (word) => word.toString(16).padStart(8, '0')).join(' ')
@@ -29,3 +29,14 @@ t.test(
     t.same([...words], [0, ...expected.slice(0, 10), 0])
   },
 )
+
+t.test('any place of a stream is found, carries included', async (t) => {
+  const all = 0xffffffff
+  const state: PhiloxState = { key: [1, 2], counter: [all, all, all, 7] }
+  const philox = new Philox(state)
+  for (const blocks of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {
+    philox.moveTo(state.counter, blocks)
+    const expected = new Philox(skipped(state, BigInt(blocks)))
+    t.equal(hex(philox.next()), hex(expected.next()), `${blocks}`)
+  }
+})
