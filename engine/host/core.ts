@@ -10,7 +10,6 @@ import {
   isNumeric,
   type NumericTensor,
   numericTensor,
-  packStrings,
   Refusal,
   type Tensor,
   type TensorType,
@@ -30,27 +29,15 @@ import type {
   ValueBinding,
   ValueKey,
 } from '../engine.ts'
-import {
-  type Answer,
-  type Donors,
-  effectsOf,
-  type Need,
-  noDonors,
-  type Pause,
-  Placement,
-  planStage,
-  Splats,
-  type Stage,
-  type StageTarget,
-  summaryOf,
-  Trace,
-  type TraceTools,
-  variableKey,
-} from '../plan/index.ts'
+import { effectsOf, type Stage, summaryOf, variableKey } from '../plan/index.ts'
 import type { DeviceBuffer } from './device-buffer.ts'
+import { unknownDevice } from './devices.ts'
+import { Donations } from './donations.ts'
 import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
+import { Handles } from './handles.ts'
 import { IdleWatch } from './idle.ts'
-import { decodeGraph, feedsOf, keyOf, planKey, targetsOf, tensorOf } from './request.ts'
+import { type Planning, Plans } from './plans.ts'
+import { decodeGraph, feedsOf, keyOf, targetsOf, tensorOf } from './request.ts'
 import { Residency } from './residency.ts'
 import { EngineState } from './state.ts'
 import { Turns } from './turns.ts'
@@ -82,19 +69,6 @@ const defaultPatchFrom = 2 ** 16
 /** Below so many elements memory for a second value is not worth loading the first again, should it be wanted. */
 const defaultDonateFrom = 2 ** 18
 
-/** Plans kept. */
-const maxPlans = 256
-
-/** Stages kept of one plan: loops whose length only a run can tell make one for each iteration. */
-const maxStages = 1024
-
-/** A plan: its first stage, from which the others are reached. */
-interface CachedPlan {
-  readonly graph: string
-  readonly root: Stage
-  stages: number
-}
-
 interface LoadedGraph {
   readonly graph: Graph
   readonly summary: GraphSummary
@@ -105,23 +79,16 @@ interface LoadedGraph {
 /** Effects kept of one graph. */
 const maxEffects = 256
 
-interface Held {
-  readonly value: HeldValue
-  readonly dtype: DType
-  readonly shape: readonly number[]
-}
-
 export class EngineCore implements Engine, ExecutionHost {
   readonly #options: CoreOptions
   readonly #residencies: ReadonlyMap<string, Residency>
   readonly #graphs = new Map<string, LoadedGraph>()
-  readonly #plans = new Map<string, CachedPlan>()
-  readonly #handles = new Map<Handle, Held>()
+  readonly #plans: Plans
+  readonly #handles: Handles
+  readonly #donations: Donations
   readonly #turns = new Turns()
   readonly #state: EngineState
-  readonly #tools: TraceTools = { splats: new Splats(), constants: new WeakMap() }
   readonly #idle: IdleWatch
-  #nextHandle = 1
 
   constructor(options: CoreOptions) {
     this.#idle = new IdleWatch(options.idleMs ?? defaultIdleMs, () => this.#giveBackMemory())
@@ -129,6 +96,11 @@ export class EngineCore implements Engine, ExecutionHost {
     this.#residencies = new Map(
       options.devices.map((device) => [device.facts.name, new Residency(device)]),
     )
+    const { devices, fuse = true } = options
+    const { patchFrom = defaultPatchFrom, donateFrom = defaultDonateFrom } = options
+    this.#plans = new Plans({ devices, fuse, patchFrom })
+    this.#handles = new Handles((device) => this.residency(device))
+    this.#donations = new Donations([...this.#residencies.values()], donateFrom)
     const randomSeed = options.randomSeed ?? (() => randomBytes(8).readBigUInt64LE())
     this.#state = new EngineState(randomSeed, threadsOf(options.devices))
   }
@@ -144,28 +116,7 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   held(handle: Handle): HeldValue {
-    return this.#heldOf(handle).value
-  }
-
-  #heldOf(handle: Handle): Held {
-    const held = this.#handles.get(handle)
-    if (held === undefined) {
-      throw new Refusal(
-        'NOT_FOUND',
-        'engine/handle',
-        `There is no value with the handle ${handle}.`,
-      )
-    }
-    const { value } = held
-    if (value.kind === 'buffer' && !this.residency(value.device).isLive(value.buffer)) {
-      throw new Refusal(
-        'UNAVAILABLE',
-        'device/lost',
-        `The value with the handle ${handle} was on ${value.device}, which was lost.`,
-        { names: { device: value.device } },
-      )
-    }
-    return held
+    return this.#handles.of(handle).value
   }
 
   async load(id: string, graphDef: Uint8Array): Promise<GraphSummary> {
@@ -180,9 +131,7 @@ export class EngineCore implements Engine, ExecutionHost {
   unload(id: string): Promise<void> {
     return this.#turn(async () => {
       if (!this.#graphs.delete(id)) return
-      for (const [key, plan] of this.#plans) {
-        if (plan.graph === id) this.#plans.delete(key)
-      }
+      this.#plans.dropGraph(id)
       this.#state.dropGraph(id)
       for (const residency of this.#residencies.values()) residency.dropConstants()
     })
@@ -234,14 +183,16 @@ export class EngineCore implements Engine, ExecutionHost {
     const state = this.#state.overlay()
     const execution = new Execution(this, feeds, bindings, state)
     this.#settle(bindings)
-    const donors = await this.#donors(request, bindings)
+    const effects = await this.effects({ ...request, feeds: Object.keys(request.feeds) })
+    const donors = this.#donations.of(effects, bindings)
+    const planned = { request, graph, feeds, bindings, donors }
     const report = {
       planned: false,
       planMs: 0,
       kernels: 0,
       softPlaced: [] as Stage['softPlaced'][number][],
     }
-    const planning = async <Result>(plan: () => Result): Promise<Result> => {
+    const planning: Planning = (plan) => {
       const from = performance.now()
       report.planned = true
       const result = plan()
@@ -249,20 +200,20 @@ export class EngineCore implements Engine, ExecutionHost {
       return result
     }
     try {
-      const plan = await this.#plan(request, graph, feeds, bindings, donors, planning)
+      const plan = this.#plans.of(planned, planning)
       let stage = plan.root
       for (;;) {
         for (const { planned } of stage.kernels) report.kernels += planned.length
         report.softPlaced.push(...stage.softPlaced)
         await execution.runStage(stage)
         if (stage.end.kind === 'finish') break
-        stage = await this.#continue(plan, stage.end, request, donors, execution, planning)
+        stage = await this.#plans.next(plan, stage.end, planned, execution, planning)
       }
       const result = await execution.finish(stage.end)
       state.commit()
       return {
         fetches: result.fetches,
-        assigned: this.#assigned(result),
+        assigned: this.#assigned(result, bindings),
         report:
           request.report === true ? this.#report(request, report, execution, started) : undefined,
       }
@@ -282,7 +233,7 @@ export class EngineCore implements Engine, ExecutionHost {
       ...partial,
       ...execution.counts,
       runMs: performance.now() - started - partial.planMs,
-      device: this.#target(request.device, noDonors).devices[0].name,
+      device: this.#plans.preferred(request.device).facts.name,
     }
   }
 
@@ -293,134 +244,30 @@ export class EngineCore implements Engine, ExecutionHost {
     for (const binding of bindings.values()) {
       if ('value' in binding) keys.add(binding.value)
       else {
-        const held = this.#handles.get(binding.handle)?.value
+        const held = this.#handles.peek(binding.handle)?.value
         if (held?.kind === 'buffer') buffers.add(held.buffer)
       }
     }
     for (const residency of this.#residencies.values()) residency.settle(keys, buffers)
   }
 
-  /**
-   * Variables that the run assigns and whose copies it may change: those of values that the store has,
-   * and that are nothing else's in this run.
-   */
-  async #donors(request: RunRequest, bindings: ReadonlyMap<string, ValueBinding>): Promise<Donors> {
-    const { writes } = await this.effects({ ...request, feeds: Object.keys(request.feeds) })
-    if (writes.length === 0) return noDonors
-    const counts = new Map<ValueKey, number>()
-    for (const binding of bindings.values()) {
-      if ('value' in binding) counts.set(binding.value, (counts.get(binding.value) ?? 0) + 1)
-    }
-    const own = writes.flatMap(({ container, name }): [string, ValueBinding][] => {
-      const key = variableKey(container, name)
-      const binding = bindings.get(key)
-      return binding === undefined || !this.#isDonor(binding, counts) ? [] : [[key, binding]]
-    })
-    const { donateFrom = defaultDonateFrom } = this.#options
-    const whole = own.filter(([, { shape }]) => elementCountOf(shape) >= donateFrom)
-    return { patched: new Set(own.map(([key]) => key)), whole: new Set(whole.map(([key]) => key)) }
-  }
-
-  #isDonor(binding: ValueBinding, counts: ReadonlyMap<ValueKey, number>): boolean {
-    if (!('value' in binding) || counts.get(binding.value) !== 1) return false
-    if (!isNumeric(binding.dtype)) return false
-    return ![...this.#residencies.values()].some((one) => one.isOlder(binding.value))
-  }
-
-  #assigned(result: ExecutionResult): Assigned[] {
-    return result.assigned.map(({ variable, value, shape, since }) => {
-      const handle = this.#nextHandle++
+  #assigned(result: ExecutionResult, bindings: ReadonlyMap<string, ValueBinding>): Assigned[] {
+    const keyed = ({ variable }: ExecutionResult['assigned'][number]): string =>
+      variableKey(variable.container, variable.name)
+    const keys = new Set(result.assigned.map(keyed))
+    const lineages = this.#donations.ran(bindings, keys, result.overwritten)
+    return result.assigned.map((one) => {
+      const { variable, value, shape, since } = one
       const { container, name, dtype } = variable
-      this.#handles.set(handle, { value, dtype, shape })
+      const lineage = lineages.get(keyed(one))
+      const handle = this.#handles.add({ value, dtype, shape, lineage })
       return { container, name, handle, dtype, shape, ...since }
     })
   }
 
-  async #plan(
-    request: RunRequest,
-    graph: Graph,
-    feeds: ReadonlyMap<string, Tensor>,
-    bindings: ReadonlyMap<string, ValueBinding>,
-    donors: Donors,
-    planning: <Result>(plan: () => Result) => Promise<Result>,
-  ): Promise<CachedPlan> {
-    const key = planKey(request, feeds, [[...donors.patched], [...donors.whole]])
-    const known = this.#plans.get(key)
-    if (known !== undefined) {
-      this.#plans.delete(key)
-      this.#plans.set(key, known)
-      return known
-    }
-    const root = await planning(() => {
-      const target = this.#target(request.device, donors)
-      const trace = new Trace(
-        {
-          graph,
-          types: target.devices[0].types,
-          stateScope: `${request.container}\u0000${request.graph}`,
-          fetches: request.fetches.map((name) => tensorOf(graph, name, 'fetch')),
-          targets: targetsOf(graph, request.targets),
-          feeds: new Map([...feeds].map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
-          container: request.container,
-          patchFrom: this.#options.patchFrom ?? defaultPatchFrom,
-          variables: new Map(
-            [...bindings].map(([name, { dtype, shape }]): [string, TensorType] => [
-              name,
-              { dtype, shape },
-            ]),
-          ),
-        },
-        this.#tools,
-      )
-      return planStage(trace, trace.advance(), new Placement(), target)
-    })
-    const plan = { graph: request.graph, root, stages: 1 }
-    this.#plans.set(key, plan)
-    if (this.#plans.size > maxPlans) this.#plans.delete(this.#plans.keys().next().value as string)
-    return plan
-  }
-
-  async #continue(
-    plan: CachedPlan,
-    pause: Pause,
-    request: RunRequest,
-    donors: Donors,
-    execution: Execution,
-    planning: <Result>(plan: () => Result) => Promise<Result>,
-  ): Promise<Stage> {
-    const { answer, key } = await answerTo(pause.need, execution)
-    const known = pause.next.get(key)
-    if (known !== undefined) return known
-    const next = await planning(() => {
-      const trace = pause.trace.fork()
-      trace.answer(pause.need, answer)
-      const outcome = trace.advance()
-      return planStage(trace, outcome, pause.placement, this.#target(request.device, donors))
-    })
-    if (plan.stages < maxStages) {
-      pause.next.set(key, next)
-      plan.stages++
-    }
-    return next
-  }
-
-  /** Devices in the order in which kernels try them. */
-  #target(device: string, donors: Donors): StageTarget {
-    const { devices, fuse } = this.#options
-    const preferred = device === '' ? devices[0] : devices.find((one) => one.facts.name === device)
-    if (preferred === undefined) throw unknownDevice(device)
-    const others = devices.filter((one) => one !== preferred && one.facts.name.includes('CPU'))
-    return {
-      devices: [preferred, ...others].map((one) => one.facts),
-      fuse: fuse ?? true,
-      splats: this.#tools.splats,
-      donors,
-    }
-  }
-
   async read(handle: Handle): Promise<Tensor> {
     return this.#turn(async () => {
-      const { value, shape } = this.#heldOf(handle)
+      const { value, shape } = this.#handles.of(handle)
       if (value.kind === 'buffer') {
         const residency = this.residency(value.device)
         residency.showNewer(value.buffer)
@@ -433,7 +280,7 @@ export class EngineCore implements Engine, ExecutionHost {
 
   readRanges(handle: Handle, ranges: readonly ByteRange[]): Promise<readonly Uint8Array[]> {
     return this.#turn(async () => {
-      const { value, dtype } = this.#heldOf(handle)
+      const { value, dtype } = this.#handles.of(handle)
       if (!isNumeric(dtype)) throw new Error('strings have no ranges')
       if (value.kind === 'tensor') {
         const { bytes } = value.tensor as NumericTensor
@@ -450,7 +297,8 @@ export class EngineCore implements Engine, ExecutionHost {
   adopt(handle: Handle, value: ValueKey): Promise<void> {
     // In turn: a run that was asked before may still read the value by its handle.
     return this.#turn(async () => {
-      const held = this.#take(handle)
+      const held = this.#handles.take(handle)
+      if (held.lineage !== undefined) this.#donations.remember(value, held.lineage)
       if (held.value.kind !== 'buffer') return
       const residency = this.residency(held.value.device)
       if (residency.isLive(held.value.buffer)) residency.keep(value, held.value.buffer)
@@ -459,20 +307,9 @@ export class EngineCore implements Engine, ExecutionHost {
 
   release(handle: Handle): Promise<void> {
     return this.#turn(async () => {
-      const { value } = this.#take(handle)
+      const { value } = this.#handles.take(handle)
       if (value.kind === 'buffer') this.residency(value.device).revert(value.buffer)
     })
-  }
-
-  #take(handle: Handle): Held {
-    const held = this.#handles.get(handle)
-    if (held === undefined) throw this.#noHandle(handle)
-    this.#handles.delete(handle)
-    return held
-  }
-
-  #noHandle(handle: Handle): Refusal {
-    return new Refusal('NOT_FOUND', 'engine/handle', `There is no value with the handle ${handle}.`)
   }
 
   prefetch(
@@ -539,10 +376,7 @@ export class EngineCore implements Engine, ExecutionHost {
     await this.#turns.take(async () => {
       for (const residency of this.#residencies.values()) {
         const { device } = residency
-        const hasHandles = [...this.#handles.values()].some(
-          ({ value }) => value.kind === 'buffer' && value.device === device.facts.name,
-        )
-        if (hasHandles) continue
+        if (this.#handles.hasAnyOn(device.facts.name)) continue
         residency.noticeLoss()
         const { reservedBytes } = await device.memory()
         const { valueBytes, constantBytes } = residency.held
@@ -566,28 +400,4 @@ export class EngineCore implements Engine, ExecutionHost {
 function threadsOf(devices: readonly Device[]): number {
   const device = devices.find(({ facts }) => facts.kind === 'wasm')
   return Number(device?.facts.limits.threads ?? 1)
-}
-
-function unknownDevice(device: string): Refusal {
-  return new Refusal('NOT_FOUND', 'device/unknown', `There is no device "${device}".`, {
-    names: { device },
-  })
-}
-
-/** What was seen, and the key under which the way on from it is remembered. */
-async function answerTo(
-  need: Need,
-  execution: Execution,
-): Promise<{ readonly answer: Answer; readonly key: string }> {
-  if (need.kind === 'content') {
-    const tensor = await execution.tensorOf(need.value)
-    return { answer: { kind: 'content', tensor }, key: contentKey(tensor) }
-  }
-  const shapes = execution.outputsOf(need.step).map(({ shape }) => shape)
-  return { answer: { kind: 'step', shapes }, key: JSON.stringify(shapes) }
-}
-
-function contentKey(tensor: Tensor): string {
-  const bytes = tensor.dtype === 'string' ? packStrings(tensor) : tensor.bytes
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }

@@ -32,16 +32,17 @@ export async function openDevices(options: DeviceOptions, log: Log): Promise<rea
     if (/^\/device:GPU:\d+$/.test(options.device)) {
       return [await openGpu(options.device, undefined, options, log), cpu]
     }
-    throw new Refusal(
-      'NOT_FOUND',
-      'device/unknown',
-      `There is no device "${options.device}"; wanted auto, reference, /device:CPU:0 or /device:GPU:0.`,
-      { names: { device: options.device } },
-    )
+    throw unknownDevice(options.device, 'auto, reference, /device:CPU:0 or /device:GPU:0')
   } catch (error) {
     await cpu.close()
     throw error
   }
+}
+
+/** The refusal of a device that is not there. */
+export function unknownDevice(device: string, wanted?: string): Refusal {
+  const what = `There is no device "${device}"${wanted === undefined ? '' : `; wanted ${wanted}`}.`
+  return new Refusal('NOT_FOUND', 'device/unknown', what, { names: { device } })
 }
 
 /** Every adapter that is no software driver; none where WebGPU cannot be had at all. */

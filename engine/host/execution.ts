@@ -61,6 +61,8 @@ export interface ExecutionResult {
     /** Where it may differ from the value of the store that the variable was bound to. */
     readonly since: Pick<Assigned, 'base' | 'dirty'> | undefined
   }[]
+  /** Variables, by their keys, whose resident copies are gone. */
+  readonly overwritten: ReadonlySet<string>
 }
 
 export class Execution {
@@ -74,6 +76,8 @@ export class Execution {
   readonly #buffers = new Map<SlotId, DeviceBuffer>()
   /** Buffers that go back if the run fails. */
   readonly #fresh: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
+  /** Variables, by their keys, whose copies it took. */
+  readonly #overwritten = new Set<string>()
   /** What it changed of values of the store, so that it can be taken back. */
   readonly #exchanges: Exchanges
   /** Buffers that go back when the run ends. */
@@ -172,6 +176,9 @@ export class Execution {
     const buffer = this.#buffers.get(slot.id) as DeviceBuffer
     residency.withdraw(buffer)
     this.#fresh.push({ device: slot.device, buffer })
+    if (slot.origin.kind !== 'variable') return
+    const { container, name } = slot.origin.variable
+    this.#overwritten.add(variableKey(container, name))
   }
 
   async #command(
@@ -371,7 +378,7 @@ export class Execution {
     )
     this.#giveBack(this.#fresh.filter(({ buffer }) => !handed.has(buffer)))
     this.#giveBack(this.#borrowed)
-    return { fetches, assigned }
+    return { fetches, assigned, overwritten: this.#overwritten }
   }
 
   /** How an assigned value differs from the one of the store that its variable had. */

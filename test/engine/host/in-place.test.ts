@@ -289,6 +289,24 @@ t.test('a value that a run changed in place', async (t) => {
     t.same(await session.contents(), before)
   })
 
+  await t.test('is left alone where others read it while it is written', async (t) => {
+    const session = await open()
+    await session.contents()
+    const reads = session.reads
+    const step = {
+      fetches: [],
+      targets: ['grow'],
+      feeds: {},
+      after: 'adopt',
+      looksBack: true,
+    } as const
+    await session.step(step)
+    t.equal(session.reads, reads + 1, 'the former value was loaded again')
+    await session.step(step)
+    await session.step(step)
+    t.equal(session.reads, reads + 1, 'the next ones were there')
+  })
+
   await t.test('takes the buffer of a variable that is made anew', async (t) => {
     const session = await open()
     await session.contents()
