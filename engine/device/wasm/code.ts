@@ -94,12 +94,27 @@ export class FunctionWriter {
     this.run([['br', 0], ['end'], ['end']])
   }
 
+  /** The function. Vector constants are made once, before all else: making one takes several instructions. */
   finish(): AssembledFunction {
+    const constants = new Map<string, number>()
+    const before: Instruction[] = []
+    const code = this.#code.map((instruction): Instruction => {
+      const [name, bytes] = instruction
+      if (name !== 'v128.const') return instruction
+      const key = String(bytes)
+      let local = constants.get(key)
+      if (local === undefined) {
+        local = this.local('v128')
+        constants.set(key, local)
+        before.push(instruction, ['local.set', local])
+      }
+      return ['local.get', local]
+    })
     return {
       name: this.#name,
       parameters: this.#parameters,
       locals: this.#locals,
-      code: this.#code,
+      code: [...before, ...code],
     }
   }
 }
