@@ -8,6 +8,8 @@ import type { ChunkIdentity, SealedPack } from './messages.ts'
 /** `HOLP`, in the header of every pack. */
 const packApplicationId = 0x484f4c50
 const packVersion = 1
+/** Chunks pass through once: keeping their pages would only hold memory. */
+const packCacheKibibytes = 1024
 
 /** Where the packs of a data directory lie. */
 export function packFolderOf(directory: string): string {
@@ -60,6 +62,7 @@ export class PackWriter {
       const mode = connection.pragma('journal_mode = MEMORY')
       if (mode !== 'memory') throw new Error(`a new pack has journal mode ${String(mode)}`)
       connection.pragma('synchronous = FULL')
+      connection.pragma(`cache_size = -${packCacheKibibytes}`)
       connection.exec('BEGIN EXCLUSIVE')
       connection.pragma(`application_id = ${packApplicationId}`)
       connection.pragma(`user_version = ${packVersion}`)
@@ -173,6 +176,7 @@ export class PackReaders {
       this.forget(oldest)
     }
     const connection = new Connection(packFileOf(this.#directory, name), { readonly: true })
+    connection.pragma(`cache_size = -${packCacheKibibytes}`)
     this.#open.set(name, connection)
     return connection
   }
