@@ -21,7 +21,7 @@ export * from './restore-map.ts'
 export { openSafetensors } from './safetensors-reader.ts'
 export * from './safetensors-writer.ts'
 export * from './saved-model.ts'
-export { readView } from './slice-read.ts'
+export { readView, wholeItems } from './slice-read.ts'
 export * from './slice-spec.ts'
 export {
   type BasicIndex,

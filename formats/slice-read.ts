@@ -171,9 +171,11 @@ async function* readAscending(
         if (lines.stride === 1 && count * itemLength >= passedBytes) {
           if (out.filledBytes > 0) yield out.flush()
           const start = (lines.next - passed) * itemLength
-          yield out.passOn(piece.subarray(start, start + count * itemLength))
-          isPassedOn = true
           lines.take(count)
+          // The reader may give its memory away: only the last run of a piece can be passed on.
+          isPassedOn = lines.next >= end
+          const stretch = [start, start + count * itemLength] as const
+          yield out.passOn(isPassedOn ? piece.subarray(...stretch) : piece.slice(...stretch))
         } else {
           lines.take(out.take(lines.next - passed, count, lines.stride))
           if (out.isFull) yield out.flush()
@@ -245,8 +247,8 @@ class Lines {
   }
 }
 
-/** The pieces, each of them whole items. */
-async function* wholeItems(
+/** The pieces, each of them whole items of `itemLength` bytes. */
+export async function* wholeItems(
   pieces: AsyncIterable<Uint8Array>,
   itemLength: number,
 ): AsyncGenerator<Uint8Array> {

@@ -50,6 +50,10 @@ export interface Limits {
   readonly collectionMembersPerRequest: number
   /** Bytes of JSON of one member of a collection. */
   readonly collectionMemberBytes: number
+  /** Bins of a histogram. */
+  readonly statisticsBins: number
+  /** Large values that may wait for their statistics at once. */
+  readonly statisticsQueued: number
 }
 
 const mebibyte = 2 ** 20
@@ -81,4 +85,6 @@ export const defaultLimits: Limits = {
   eventHeartbeatMs: 15_000,
   collectionMembersPerRequest: 10_000,
   collectionMemberBytes: 16_384,
+  statisticsBins: 1024,
+  statisticsQueued: 64,
 }

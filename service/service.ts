@@ -19,6 +19,7 @@ import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './re
 import { createRuns } from './runs.ts'
 import { createScopes, type Scopes } from './scopes.ts'
 import type { Spool } from './spool.ts'
+import { createStatistics, type StatisticsTaker } from './statistics.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
 import { createUpdateGraphs } from './update-graphs.ts'
 import { createVariableReads, type VariableReads } from './variable-reads.ts'
@@ -34,6 +35,7 @@ export interface Service {
   readonly reads: VariableReads
   readonly writes: VariableWrites
   readonly stored: StoredValues
+  readonly statistics: StatisticsTaker
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
   readonly collections: Collections
@@ -85,6 +87,7 @@ export function createService(parts: ServiceParts): Service {
   const devices = createDevices(context)
   const events = createEvents(context)
   const runs = createRuns(context)
+  const statistics = createStatistics(limits)
   const models = createModels(context, runs)
   const operations = createOperations(clock, (message, error) =>
     log('error', `${message}: ${error}`),
@@ -97,6 +100,7 @@ export function createService(parts: ServiceParts): Service {
     reads: createVariableReads(context, events),
     writes: withPartitionedWrites(context, createVariableWrites(context)),
     stored: createStoredValues(context),
+    statistics,
     checkpoints,
     files: createCheckpointFiles(context),
     collections: createCollections(context),
@@ -116,6 +120,7 @@ export function createService(parts: ServiceParts): Service {
     async close() {
       events.end()
       await operations.idle()
+      await statistics.close()
       await engine.close()
       await store.close()
     },

@@ -215,6 +215,21 @@ t.test('long runs are passed on without being copied', async (t) => {
   }
 })
 
+t.test('what was passed on may be given away', async (t) => {
+  const rows = 4
+  const width = 2 ** 16
+  async function* read({ offset, length }: { offset: number; length: number }) {
+    yield Uint8Array.from({ length }, (_, at) => (offset + at) / width)
+  }
+  const view = viewOf(parseBasicIndex(':, 1:'), [rows, width + 1])
+  const seen: number[] = []
+  for await (const piece of readView(view, 1, read, { offset: 0, length: rows * width })) {
+    seen.push(piece.byteLength)
+    structuredClone(piece.buffer, { transfer: [piece.buffer as ArrayBuffer] })
+  }
+  t.same(seen, [width, width, width, width])
+})
+
 t.test('texts that are no basic index are refused with what is wrong', async (t) => {
   const messages: readonly (readonly [string, RegExp])[] = [
     ['', /an empty part/],
