@@ -1,5 +1,5 @@
 // One variable by its name, and the refusals that it is not there or has no value.
-import type { ValueRecord, VariableRecord } from '../store/index.ts'
+import type { ValueRecord, VariableDeclaration, VariableRecord } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { unknownVariable } from './unknown-variable.ts'
@@ -16,6 +16,17 @@ export async function findVariable(
   const record = await context.store.catalogue.variable(container, name)
   if (record === undefined) throw unknownVariable(container, name)
   return record
+}
+
+/** What a value of that variable has to be. Refuses NOT_FOUND `variable/unknown`. */
+export async function findDeclaration(
+  context: Context,
+  container: string,
+  name: string,
+): Promise<VariableDeclaration> {
+  const declaration = await context.store.catalogue.declaration(container, name)
+  if (declaration === undefined) throw unknownVariable(container, name)
+  return declaration
 }
 
 /** Refuses (FAILED_PRECONDITION `variable/uninitialized`) a variable without a value. */

@@ -1,14 +1,14 @@
 // The values of variables on their way in: replacing them here; what one op makes of them is
 // variable-update.ts's.
-import type { Change, VariableRecord } from '../store/index.ts'
+import type { Change, StagedValue, VariableDeclaration, VariableRecord } from '../store/index.ts'
 import { fitsShape, Refusal, type Shape } from '../tensor/index.ts'
 import { type BatchReply, type BatchRequest, runBatch } from './batch.ts'
 import type { Context } from './context.ts'
+import { findDeclaration, findVariable } from './find-variable.ts'
 import { once } from './idempotency.ts'
 import type { ReadableValue } from './readable.ts'
 import { storedReadable } from './stored-values.ts'
 import { checkAssignable, type Declaration, type TensorInput } from './tensor-input.ts'
-import { findVariable } from './variable-reads.ts'
 import { type UpdateRequest, updateVariable, type ValueUpdated } from './variable-update.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
@@ -62,8 +62,12 @@ async function assign(
   options: AssignOptions,
 ): Promise<ValueWritten & { readonly shape?: Shape }> {
   const { validateShape = true, idempotencyKey, ifVersion } = options
-  const declared = await findVariable(context, container, name)
-  if (idempotencyKey === undefined) checkVersion(declared, ifVersion)
+  // The store itself holds a value against its variable; only what depends on more than that has to
+  // know the variable as it is now.
+  const isPlain = validateShape && (ifVersion === undefined || ifVersion === '*')
+  const present = isPlain ? undefined : await findVariable(context, container, name)
+  if (present !== undefined && idempotencyKey === undefined) checkVersion(present, ifVersion)
+  const declared = present ?? (await findDeclaration(context, container, name))
   const content = await input(declared)
   checkAssignable(name, takenBy(declared, validateShape), content)
   options.checkResult?.(content)
@@ -75,20 +79,9 @@ async function assign(
     const described = ['assign', container, name, dtype, shape, digest, validateShape]
     const committed = await once(context, idempotencyKey, described, (idempotency) =>
       context.writes.turn([variableKey(container, name)], 'overlapping', async () => {
-        // The store itself holds a value against its variable; only what depends on more than that
-        // needs to know the variable as it is now.
-        const isPlain = validateShape && (ifVersion === undefined || ifVersion === '*')
-        const record = isPlain ? declared : await findVariable(context, container, name)
-        checkAssignable(name, takenBy(record, validateShape), value)
-        checkVersion(record, ifVersion)
-        const change: Change = {
-          kind: 'write_value',
-          container,
-          name,
-          value,
-          ...(fitsShape(shape, record.shape) ? {} : { redeclareShape: true }),
-          ...versionExpectation(record, options),
-        }
+        const change: WriteValue = isPlain
+          ? { kind: 'write_value', container, name, value }
+          : changeOf(await findVariable(context, container, name), value, options)
         return context.store.catalogue.commit([change], idempotency)
       }),
     )
@@ -99,13 +92,29 @@ async function assign(
   }
 }
 
-/** What the variable takes. A part of a partitioned variable keeps its shape, or there would be a hole. */
-function takenBy(record: VariableRecord, validateShape: boolean): Declaration {
-  const { dtype, shape, slice } = record
-  return validateShape || slice !== undefined ? { dtype, shape } : { dtype, shape: undefined }
+type WriteValue = Extract<Change, { readonly kind: 'write_value' }>
+
+/** The write of a value to the variable as it is now, where its version or its shape matters. */
+function changeOf(
+  record: VariableRecord,
+  value: StagedValue,
+  { validateShape = true, ifVersion }: AssignOptions,
+): WriteValue {
+  const { container, name, version } = record
+  checkAssignable(name, takenBy(record, validateShape), value)
+  checkVersion(record, ifVersion)
+  return {
+    kind: 'write_value',
+    container,
+    name,
+    value,
+    ...(fitsShape(value.shape, record.shape) ? {} : { redeclareShape: true }),
+    ...(ifVersion === undefined || ifVersion === '*' ? {} : { expect: { version } }),
+  }
 }
 
-function versionExpectation(record: VariableRecord, { ifVersion }: WriteOptions) {
-  const isConditional = ifVersion !== undefined && ifVersion !== '*'
-  return isConditional ? { expect: { version: record.version } } : {}
+/** What the variable takes. A part of a partitioned variable keeps its shape, or there would be a hole. */
+function takenBy(declared: VariableDeclaration, validateShape: boolean): Declaration {
+  const { dtype, shape, slice } = declared
+  return validateShape || slice !== undefined ? { dtype, shape } : { dtype, shape: undefined }
 }

@@ -88,6 +88,9 @@ export interface VariableRecord {
   readonly updatedAt: number
 }
 
+/** What a value of a variable has to be. */
+export type VariableDeclaration = Pick<VariableRecord, 'dtype' | 'shape' | 'slice'>
+
 /** A set of (name, value) rows under a store-wide id. */
 export interface CheckpointRecord {
   /** Decimal sequence number, never used twice. */
@@ -374,6 +377,8 @@ export interface Catalogue {
   variable(container: string, name: string): Promise<VariableRecord | undefined>
   /** The same where it is in memory and need not be waited for; undefined says nothing of the variable. */
   variableAtHand(container: string, name: string): VariableRecord | undefined
+  /** How a variable is declared, for a write that {@link commit} holds against the variable itself. */
+  declaration(container: string, name: string): Promise<VariableDeclaration | undefined>
   /** Those that exist, in the order asked, from one snapshot. */
   variables(container: string, names: readonly string[]): Promise<readonly VariableRecord[]>
   listVariables(filter: VariableFilter, page: PageRequest): Promise<Page<VariableRecord>>

@@ -259,6 +259,10 @@ export class SqliteStore implements Store {
         this.#checkOpen()
         return this.#variables.known(container, name)
       },
+      declaration: async (container, name) =>
+        this.#read(() =>
+          this.#variables.declaration(container, name, () => reader.variable(container, name)),
+        ),
       variables: async (container, names) =>
         names.length <= namesPerTurn
           ? this.#read(() => reader.variables(container, names))

@@ -1,7 +1,13 @@
 // Variable records in memory, so that reading one that nobody writes asks SQLite nothing. A record is
 // given out only while no commit that could change it is on its way, so every read sees the last
 // commit just as a read of the catalogue would. It knows changes, and neither threads nor SQL.
-import type { Change, Committed, ValueRecord, VariableRecord } from '../port.ts'
+import type {
+  Change,
+  Committed,
+  ValueRecord,
+  VariableDeclaration,
+  VariableRecord,
+} from '../port.ts'
 import type { StagedContent } from './messages.ts'
 import { hexOf } from './records.ts'
 
@@ -27,12 +33,15 @@ interface Subject {
   readonly drops: number
   /** The one value that it gets, where the change says so. */
   readonly value: StagedContent | undefined
+  readonly isDeclaring: boolean
 }
 
 /** Commits that touch a variable: on their way, and since there was none. */
 interface Busy {
   count: number
   turns: number
+  /** Of those on their way, how many may change more than the value. */
+  declaring: number
 }
 
 /** Tells that a commit has settled; with what it did, where it did something. */
@@ -41,6 +50,8 @@ export type CommitSettled = (committed?: Committed) => void
 /** The records of one catalogue. */
 export class VariableCache {
   readonly #records = new Map<string, VariableRecord>()
+  /** What values of variables have to be, which commits that only write values leave as it is. */
+  readonly #declarations = new Map<string, VariableDeclaration>()
   readonly #busy = new Map<string, Busy>()
   /** Commits that change variables without naming them (dropped containers): on their way, and ever. */
   #dropping = 0
@@ -70,6 +81,24 @@ export class VariableCache {
     return record
   }
 
+  /** What a value of the variable has to be: from memory, else from `read`. */
+  declaration(
+    container: string,
+    name: string,
+    read: () => VariableRecord | undefined,
+  ): VariableDeclaration | undefined {
+    if (this.#dropping > 0) return read()
+    const key = keyOf(container, name)
+    const known = this.#declarations.get(key)
+    if (known !== undefined) return known
+    const record = this.variable(container, name, read)
+    if (record === undefined || (this.#busy.get(key)?.declaring ?? 0) > 0) return record
+    const { dtype, shape, slice } = record
+    if (this.#declarations.size >= recordCount) this.#declarations.clear()
+    this.#declarations.set(key, { dtype, shape, slice })
+    return record
+  }
+
   /** A commit is about to be sent: what it may change is read from the catalogue until it settled. */
   begin(request: Request): CommitSettled {
     const drops = request.changes.some(changesUnnamed)
@@ -77,6 +106,7 @@ export class VariableCache {
       this.#dropping += 1
       this.#drops += 1
       this.#records.clear()
+      this.#declarations.clear()
     }
     const subjects = this.#subjectsOf(request)
     return (committed) => {
@@ -91,11 +121,11 @@ export class VariableCache {
       if (!('container' in change)) continue
       if ('name' in change) {
         const key = keyOf(change.container, change.name)
-        subjects.push(this.#subject(key, stagedValueOf(change, staged)))
+        subjects.push(this.#subject(key, stagedValueOf(change, staged), isDeclaring(change)))
       } else if (change.kind === 'add_to_collection') {
         for (const member of change.members) {
           if ('variable' in member) {
-            subjects.push(this.#subject(keyOf(change.container, member.variable), undefined))
+            subjects.push(this.#subject(keyOf(change.container, member.variable), undefined, false))
           }
         }
       }
@@ -103,14 +133,18 @@ export class VariableCache {
     return subjects
   }
 
-  #subject(key: string, value: StagedContent | undefined): Subject {
-    const busy = this.#busy.get(key) ?? { count: 0, turns: 0 }
+  #subject(key: string, value: StagedContent | undefined, isDeclaring: boolean): Subject {
+    const busy = this.#busy.get(key) ?? { count: 0, turns: 0, declaring: 0 }
     busy.count += 1
     busy.turns += 1
+    if (isDeclaring) {
+      busy.declaring += 1
+      this.#declarations.delete(key)
+    }
     this.#busy.set(key, busy)
     const before = this.#records.get(key)
     this.#records.delete(key)
-    return { key, before, drops: this.#drops, value }
+    return { key, before, drops: this.#drops, value, isDeclaring }
   }
 
   #end(subject: Subject, committed: Committed | undefined, now: number): void {
@@ -118,6 +152,7 @@ export class VariableCache {
     const busy = this.#busy.get(key)
     if (busy === undefined) return
     busy.count -= 1
+    if (subject.isDeclaring) busy.declaring -= 1
     if (busy.count > 0) return
     this.#busy.delete(key)
     const isAlone = busy.turns === 1 && subject.drops === this.#drops
@@ -159,6 +194,11 @@ function stagedValueOf(
   if (change.kind !== 'write_value' || change.redeclareShape === true) return undefined
   const { value } = change
   return value !== null && 'token' in value ? staged.get(value.token) : undefined
+}
+
+/** Whether a change to a variable may be to more than its value. */
+function isDeclaring(change: Change): boolean {
+  return change.kind !== 'write_value' || change.redeclareShape === true
 }
 
 /** Whether a change touches variables that it does not name. */
