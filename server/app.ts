@@ -1,5 +1,6 @@
 // The application: fastify with its settings, plugins and routes on a service that is open already.
 // It never listens; main.ts does, tests and the OpenAPI writer inject.
+import type { Socket } from 'node:net'
 import compress from '@fastify/compress'
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
@@ -128,11 +129,20 @@ export async function buildApp({
   return app
 }
 
-/** Refuses (UNAVAILABLE, `server/closing`) what still comes over open connections while the app ends. */
+/**
+ * Refuses (UNAVAILABLE, `server/closing`) what still comes over open connections while the app ends, and
+ * ends those that have not said anything yet: Node counts them as busy, and would wait for them.
+ */
 function registerClosing(app: FastifyInstance): void {
   let isClosing = false
+  const open = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
   app.addHook('preClose', async () => {
     isClosing = true
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
   })
   app.addHook('onRequest', (_request, _reply, done) => {
     if (isClosing) done(closing())
