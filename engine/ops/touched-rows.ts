@@ -60,31 +60,42 @@ function rowsOf(
   isSingle: boolean,
   most: number,
 ): readonly [NumericTensor, NumericTensor] {
-  const updates = new Map<number, number[]>()
-  for (const [update, place] of places.entries()) {
-    if (place < 0) continue
-    const list = updates.get(place)
-    if (list === undefined) updates.set(place, [update])
-    else if (isSingle) list[0] = update
-    else list.push(update)
-  }
   const count = places.length
-  const ascending = [...updates.keys()].sort((a, b) => a - b)
+  const order = updatesByPlace(places)
   const rows = new Int32Array(count).fill(-1)
-  rows.set(ascending)
-  const rowTensor = numericTensor('int32', [count], new Uint8Array(rows.buffer))
+  /** Entry of `rows`, and round there, of each update in `order`. */
+  const entries = new Int32Array(order.length)
+  const turns = new Int32Array(order.length)
+  let distinct = 0
   let needed = 1
-  for (const list of updates.values()) needed = Math.max(needed, list.length)
+  for (let at = 0; at < order.length; at++) {
+    const place = places[order[at]]
+    const isNew = at === 0 || place !== rows[distinct - 1]
+    if (isNew) rows[distinct++] = place
+    turns[at] = isNew || isSingle ? 0 : turns[at - 1] + 1
+    entries[at] = distinct - 1
+    needed = Math.max(needed, turns[at] + 1)
+  }
+  const rowTensor = numericTensor('int32', [count], new Uint8Array(rows.buffer))
   // Powers of two, so that few plans serve all contents.
   const rounds = 2 ** Math.ceil(Math.log2(needed))
   if (rounds > most) return [rowTensor, tensorOfElements('int32', [0, count], [])]
   const picks = new Int32Array(rounds * count).fill(-1)
-  for (const [entry, row] of ascending.entries()) {
-    for (const [round, update] of (updates.get(row) ?? []).entries()) {
-      picks[round * count + entry] = update
-    }
-  }
+  // The last one stays where only that counts.
+  for (let at = 0; at < order.length; at++) picks[turns[at] * count + entries[at]] = order[at]
   return [rowTensor, numericTensor('int32', [rounds, count], new Uint8Array(picks.buffer))]
+}
+
+/** Numbers of the updates that are not dropped, by their places, those of one place in their order. */
+function updatesByPlace(places: Int32Array): Float64Array | Int32Array {
+  const kept = Int32Array.from(places.keys()).filter((update) => places[update] >= 0)
+  const count = places.length
+  if (places.reduce((most, place) => Math.max(most, place), 0) * count > Number.MAX_SAFE_INTEGER) {
+    return kept.sort((a, b) => places[a] - places[b] || a - b)
+  }
+  // Sorting numbers by themselves is many times as fast as by a function.
+  const keys = Float64Array.from(kept, (update) => places[update] * count + update).sort()
+  return keys.map((key) => key % count)
 }
 
 /** Puts `values`, `[count, ..]`, at the rows of an array that has `width` elements in each. */
