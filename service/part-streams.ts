@@ -6,7 +6,6 @@ import type { StagedValue, Staging } from '../store/index.ts'
 import {
   type ByteSource,
   byteLengthOf,
-  elementCountOf,
   formatShape,
   isNumeric,
   Refusal,
@@ -15,6 +14,7 @@ import {
 } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { cutTensor } from './cut-tensor.ts'
+import { type Cut, cutOf } from './part-cut.ts'
 import { contentOfTensor, type TensorContent } from './tensor-content.ts'
 import { tensorBytes } from './tensor-input.ts'
 
@@ -31,6 +31,7 @@ export async function stageParts(
   const { dtype, shape } = content
   if (!isNumeric(dtype)) return stageStrings(context, staging, content, slices)
   const cut = cutOf(shape, slices, byteLengthOf(dtype))
+  if (cut === undefined) throw new Error('partitioning cuts along one axis')
   const addEach = async (chunksOf: (part: number) => AsyncIterable<Uint8Array>) => {
     const parts: StagedValue[] = []
     for (const [place, slice] of slices.entries()) {
@@ -87,34 +88,12 @@ async function stageStrings(
   return parts
 }
 
-/** How a row-major whole alternates between parts: `rowCount` rows, each with a stretch of every part. */
-interface Cut {
-  readonly rowCount: number
-  /** Bytes of a row. */
-  readonly rowLength: number
-  /** Bytes of each part's stretch of a row. */
-  readonly widths: readonly number[]
-  /** Where each part's stretch begins within a row. */
-  readonly starts: readonly number[]
-  /** Rows that are put in the parts' order together. */
-  readonly rowsPerBlock: number
-}
-
 const blockBytes = 8 * 2 ** 20
 const pieceBytes = 2 ** 20
 
-function cutOf(shape: readonly number[], slices: readonly SliceSpec[], itemLength: number): Cut {
-  const found = slices.findIndex(({ starts }) => starts.some((start) => start > 0))
-  const axis = found === -1 ? 0 : slices[found].starts.findIndex((start) => start > 0)
-  const inner = elementCountOf(shape.slice(axis + 1)) * itemLength
-  const rowLength = inner * (shape[axis] ?? 1)
-  return {
-    rowCount: elementCountOf(shape.slice(0, axis)),
-    rowLength,
-    widths: slices.map((slice) => inner * (slice.shape[axis] ?? 1)),
-    starts: slices.map((slice) => inner * (slice.starts[axis] ?? 0)),
-    rowsPerBlock: Math.max(1, Math.floor(blockBytes / Math.max(1, rowLength))),
-  }
+/** Rows that are put in the parts' order together. */
+function rowsPerBlock({ rowLength }: Cut): number {
+  return Math.max(1, Math.floor(blockBytes / Math.max(1, rowLength)))
 }
 
 interface SequentialReader {
@@ -165,8 +144,9 @@ async function* blockwise(reader: SequentialReader, cut: Cut): AsyncGenerator<Ui
     await reader.end()
     return
   }
-  for (let row = 0; row < cut.rowCount; row += cut.rowsPerBlock) {
-    const rows = Math.min(cut.rowsPerBlock, cut.rowCount - row)
+  const most = rowsPerBlock(cut)
+  for (let row = 0; row < cut.rowCount; row += most) {
+    const rows = Math.min(most, cut.rowCount - row)
     const block = new Uint8Array(rows * cut.rowLength)
     let filled = 0
     for await (const piece of reader.take(block.byteLength)) {
@@ -197,9 +177,10 @@ function partByPart(
 
 /** A part's bytes out of what {@link blockwise} kept. */
 async function* partOfFile(file: ByteSource, cut: Cut, part: number): AsyncGenerator<Uint8Array> {
-  const { rowCount, rowLength, rowsPerBlock, widths, starts } = cut
-  for (let row = 0; row < rowCount; row += rowsPerBlock) {
-    const rows = Math.min(rowsPerBlock, rowCount - row)
+  const { rowCount, rowLength, widths, starts } = cut
+  const most = rowsPerBlock(cut)
+  for (let row = 0; row < rowCount; row += most) {
+    const rows = Math.min(most, rowCount - row)
     const from = row * rowLength + rows * starts[part]
     const end = from + rows * widths[part]
     for (let at = from; at < end; at += pieceBytes) {

@@ -12,10 +12,25 @@ import type {
   Values,
   VariableRecord,
 } from '../store/index.ts'
-import { isNumeric, packStrings, Refusal, sameShape, type TensorType } from '../tensor/index.ts'
+import {
+  byteLengthOf,
+  isNumeric,
+  packStrings,
+  Refusal,
+  sameShape,
+  type TensorType,
+} from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { joinTensors } from './cut-tensor.ts'
-import { checkHeld, gatherBytes, type ReadableValue, tensorOfReadable } from './readable.ts'
+import { canReadJoined, readJoined } from './joined-parts.ts'
+import { cutOf } from './part-cut.ts'
+import {
+  type ByteRange,
+  checkHeld,
+  gatherBytes,
+  type ReadableValue,
+  tensorOfReadable,
+} from './readable.ts'
 import {
   formOfTensor,
   type GivenInitializer,
@@ -233,16 +248,28 @@ export function joinedReadable(
   if (!isNumeric(dtype)) {
     return stringsJoined(values, { dtype, shape, byteLength, digest }, parts, maxStringBytes)
   }
-  const joined = parts.map(({ slice, value }) => ({
+  const cut = cutOf(
+    shape,
+    parts.map(({ slice }) => slice),
+    byteLengthOf(dtype),
+  )
+  const readPart = (part: number, range: ByteRange) => values.read(parts[part].value.valueId, range)
+  const joined = parts.map(({ slice }, part) => ({
     starts: slice.starts,
     shape: slice.shape,
     read: (offset: number, length: number) =>
-      gatherBytes(values.read(value.valueId, { offset, length }), length),
+      gatherBytes(readPart(part, { offset, length }), length),
   }))
-  const read: ReadableValue['read'] = (range) => joinSlices({ dtype, shape }, joined, range)
+  const read: ReadableValue['read'] = (range = { offset: 0, length: byteLength }) => {
+    if (range.length === 0) return nothing()
+    if (cut !== undefined && canReadJoined(cut)) return readJoined(cut, readPart, range)
+    return joinSlices({ dtype, shape }, joined, range)
+  }
   const bytes = () => gatherBytes(read(), byteLength)
   return { dtype, shape, byteLength, digest, read, bytes }
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 function digestOfParts(parts: readonly ValuePart[]): string {
   const hash = createHash('sha256')

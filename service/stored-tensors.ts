@@ -4,6 +4,7 @@ import { checkTiling, type SliceSpec } from '../formats/index.ts'
 import type { CheckpointEntry } from '../store/index.ts'
 import { elementCountOf, Refusal, type Shape, sameShape, type TensorType } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { cutOf } from './part-cut.ts'
 import { joinedReadable } from './partitioned.ts'
 import type { ReadableValue } from './readable.ts'
 import { storedReadable } from './stored-values.ts'
@@ -108,32 +109,14 @@ function compareStarts(a: readonly number[], b: readonly number[]): number {
 function tiles(name: string, shape: Shape, parts: readonly StoredPart[]): boolean {
   const covered = parts.reduce((sum, { slice }) => sum + elementCountOf(slice.shape), 0)
   if (covered !== elementCountOf(shape)) return false
-  if (isOneRow(shape, parts)) return true
+  const slices = parts.map(({ slice }) => slice)
+  // What partitioning gives, however many they are.
+  if (cutOf(shape, slices, 1) !== undefined) return true
   try {
-    checkTiling(
-      name,
-      shape,
-      parts.map(({ slice }) => slice),
-    )
+    checkTiling(name, shape, slices)
     return true
   } catch (error) {
     if (error instanceof Refusal) return false
     throw error
   }
-}
-
-/** Whether the slices follow one another along one axis: what partitioning gives, however many they are. */
-function isOneRow(shape: Shape, parts: readonly StoredPart[]): boolean {
-  const axis = parts[0].slice.shape.findIndex((size, place) => size !== shape[place])
-  let start = 0
-  for (const { slice } of parts) {
-    const fits = shape.every((size, place) =>
-      place === axis
-        ? slice.starts[place] === start
-        : slice.starts[place] === 0 && slice.shape[place] === size,
-    )
-    if (!fits) return false
-    start += slice.shape[axis] ?? 0
-  }
-  return axis === -1 ? parts.length === 1 : start === shape[axis]
 }
