@@ -1,144 +1,65 @@
-// Big initial values as content that the engine makes piece by piece, so that no more than two pieces are
-// in memory at a time. The numbers are those of one draw: streams can be taken up anywhere.
+// Big initial values as streams: draws, piece by piece the numbers of one draw, since streams of random
+// numbers can be taken up anywhere; matrices with ones on a diagonal; expressions over big values.
 import { streamPlace } from '../engine/index.ts'
-import { encodeGraphDef } from '../proto/index.ts'
+import type { VariableRecord } from '../store/index.ts'
 import {
-  byteLengthOf,
   elementCountOf,
   isBigInt,
   type NumericDType,
+  numericTensor,
   type Shape,
+  sameShape,
   type Tensor,
   tensorOfElements,
 } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import {
-  addPlan,
-  createGraphNodes,
-  drawingDevice,
-  graphVersion,
-  typeAttribute,
-} from './initial-graph.ts'
+import type { Expression } from './initial-expression.ts'
+import { addExpression, addPlan, createGraphNodes, typeAttribute } from './initial-graph.ts'
 import type { ComputedPlan } from './initializer.ts'
-import { deviceFor } from './runs.ts'
+import { isBig, type PieceGraph, piecedContent, pieceElements } from './pieced-content.ts'
 import { diagonalContent, type TensorContent } from './tensor-content.ts'
 
 /** A plan of which any stretch can be made by itself. */
-export type DrawPlan = Extract<
-  ComputedPlan,
-  { readonly fill: 'uniform' | 'normal' | 'truncated_normal' }
->
+type DrawPlan = Extract<ComputedPlan, { readonly fill: 'uniform' | 'normal' | 'truncated_normal' }>
 
-/** Bytes from which a draw is made in pieces, and elements of a piece. */
-const bigBytes = 8 * 2 ** 20
-const pieceElements = 2 ** 20
-
-/** Whether a value of that plan is made by {@link drawnContent}. */
-export function isDrawnInPieces(
+/** The value of a plan as a stream; undefined where it is to be computed in one piece. */
+export function plannedContent(
+  context: Context,
   plan: ComputedPlan,
   dtype: NumericDType,
   shape: Shape,
-): plan is DrawPlan {
-  const isDraw = plan.fill !== 'orthogonal' && plan.fill !== 'identity'
-  return isDraw && elementCountOf(shape) * byteLengthOf(dtype) > bigBytes
+): TensorContent | undefined {
+  if (plan.fill === 'identity') return identityContent(plan, dtype, shape)
+  if (plan.fill === 'orthogonal' || !isBig(dtype, shape)) return undefined
+  return piecedContent(context, dtype, shape, drawGraph(plan, dtype))
 }
 
-/** The numbers of a plan as content; each piece is a run of the engine. */
-export function drawnContent(
-  context: Context,
-  plan: DrawPlan,
-  dtype: NumericDType,
-  shape: Shape,
-): TensorContent {
-  const byteLength = elementCountOf(shape) * byteLengthOf(dtype)
-  return { dtype, shape, byteLength, chunks: () => pieces(context, plan, dtype, byteLength) }
-}
-
-async function* pieces(
-  context: Context,
-  plan: DrawPlan,
-  dtype: NumericDType,
-  byteLength: number,
-): AsyncGenerator<Uint8Array> {
-  const draw = await loadDraw(context, plan, dtype)
-  const pieceBytes = pieceElements * byteLengthOf(dtype)
-  const count = Math.ceil(byteLength / pieceBytes)
-  // One piece is drawn while the one before it is taken in.
-  let next = draw.piece(0)
-  try {
-    for (let place = 0; place < count; place++) {
-      const bytes = await next
-      if (place + 1 < count) {
-        next = draw.piece(place + 1)
-        next.catch(() => undefined)
-      }
-      yield bytes.subarray(0, byteLength - place * pieceBytes)
-      // Taken in by now: given back at once, or the collector would have to be quick.
-      if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0)
-    }
-  } finally {
-    await next.catch(() => undefined)
-    await draw.end()
-  }
-}
-
-/** A graph that draws one piece, loaded into the engine until `end`. */
-async function loadDraw(
-  context: Context,
-  plan: DrawPlan,
-  dtype: NumericDType,
-): Promise<{
-  piece(place: number): Promise<Uint8Array>
-  end(): Promise<void>
-}> {
-  const { engine } = context
-  const id = `initialize/${context.graphNumbers.next++}`
-  const { seeds } = plan
-  // Without seeds the engine's own stream goes on from piece to piece.
-  const isSeeded = seeds[0] !== 0 || seeds[1] !== 0
+function drawGraph(plan: DrawPlan, dtype: NumericDType): PieceGraph {
+  const { seeds, fill } = plan
   const graph = createGraphNodes()
+  // Without seeds the engine's own stream goes on from piece to piece.
+  if (seeds[0] === 0 && seeds[1] === 0) {
+    addPlan(graph, 'value', plan, dtype, [pieceElements])
+    return { nodes: graph.nodes, feeds: async () => ({}) }
+  }
   const stream = { key: 'key', counter: 'counter' }
-  if (isSeeded) {
-    const wide = { dtype: typeAttribute('uint64') }
-    for (const name of Object.values(stream)) graph.add(name, 'Placeholder', [], wide)
-  }
-  addPlan(graph, 'value', plan, dtype, [pieceElements], isSeeded ? stream : undefined)
-  const definition = { node: graph.nodes, versions: { producer: graphVersion } }
-  await engine.load(id, encodeGraphDef(definition))
-  const device = await deviceFor(context, drawingDevice)
-
-  function feedsOf(place: number): Record<string, Tensor> {
-    const { key, counter } = streamPlace(seeds, plan.fill, dtype, place * pieceElements)
-    return {
-      'key:0': tensorOfElements('uint64', [1], [key]),
-      'counter:0': tensorOfElements('uint64', [2], counter),
-    }
-  }
+  const wide = { dtype: typeAttribute('uint64') }
+  for (const name of Object.values(stream)) graph.add(name, 'Placeholder', [], wide)
+  addPlan(graph, 'value', plan, dtype, [pieceElements], stream)
   return {
-    async piece(place) {
-      const { fetches } = await engine.run({
-        graph: id,
-        feeds: isSeeded ? feedsOf(place) : {},
-        fetches: ['value:0'],
-        targets: [],
-        container: id,
-        variables: [],
-        device,
-        deadlineMs: context.limits.runTimeoutMs,
-      })
-      const [tensor] = fetches
-      if (tensor.dtype === 'string') throw new Error('a draw gives numbers')
-      return tensor.bytes
-    },
-    async end() {
-      await engine.unload(id)
-      await engine.dropState(id)
+    nodes: graph.nodes,
+    async feeds({ start }) {
+      const { key, counter } = streamPlace(seeds, fill, dtype, start)
+      return {
+        'key:0': tensorOfElements('uint64', [1], [key]),
+        'counter:0': tensorOfElements('uint64', [2], counter),
+      }
     },
   }
 }
 
-/** An identity matrix, or a part of one, as content. */
-export function identityContent(
+/** An identity matrix, or a part of one. */
+function identityContent(
   { gain, part }: Extract<ComputedPlan, { readonly fill: 'identity' }>,
   dtype: NumericDType,
   [rows, columns]: Shape,
@@ -146,4 +67,72 @@ export function identityContent(
   const element = tensorOfElements(dtype, [], [isBigInt(dtype) ? BigInt(gain) : gain])
   const [row, column] = part?.offset ?? [0, 0]
   return diagonalContent([rows, columns], element, row - column)
+}
+
+/**
+ * The value of an expression as a stream; undefined where it is small, or where an element of it comes from
+ * more than the elements at its own place of values that are in the store.
+ */
+export function expressionContent(
+  context: Context,
+  expression: Expression,
+  dtype: NumericDType,
+  shape: Shape,
+  stored: ReadonlyMap<string, VariableRecord>,
+): TensorContent | undefined {
+  if (!isBig(dtype, shape) || !isElementwise(expression, shape, stored)) return undefined
+  const graph = createGraphNodes()
+  const nodes = new Map<string, string>()
+  const nodeOf = (variable: string): string => {
+    const known = nodes.get(variable)
+    if (known !== undefined) return known
+    const node = `from${nodes.size}`
+    nodes.set(variable, node)
+    return graph.add(node, 'Placeholder', [], { dtype: typeAttribute(dtype) })
+  }
+  addExpression(graph, 'value', expression, dtype, nodeOf)
+  return piecedContent(context, dtype, shape, {
+    nodes: graph.nodes,
+    async feeds({ start, count }) {
+      const feeds: Record<string, Tensor> = {}
+      for (const [variable, node] of nodes) {
+        const record = stored.get(variable)
+        if (record?.value === undefined) throw new Error(`${variable} is not in the store`)
+        const bytes = await stretchOf(context, record.value, { start, count })
+        feeds[`${node}:0`] = numericTensor(dtype, [count], bytes)
+      }
+      return feeds
+    },
+  })
+}
+
+function isElementwise(
+  { variable, steps }: Expression,
+  shape: Shape,
+  stored: ReadonlyMap<string, VariableRecord>,
+): boolean {
+  const value = stored.get(variable)?.value
+  if (value === undefined || !sameShape(value.shape, shape)) return false
+  return steps.every(({ operand }) =>
+    operand.form === 'tensor'
+      ? elementCountOf(operand.tensor.shape) === 1
+      : isElementwise(operand.expression, shape, stored),
+  )
+}
+
+/** Bytes of a stretch of a value's elements. */
+async function stretchOf(
+  { store }: Context,
+  { valueId, shape, byteLength }: NonNullable<VariableRecord['value']>,
+  { start, count }: { readonly start: number; readonly count: number },
+): Promise<Uint8Array> {
+  const elementBytes = byteLength / elementCountOf(shape)
+  const bytes = new Uint8Array(count * elementBytes)
+  let filled = 0
+  const range = { offset: start * elementBytes, length: bytes.length }
+  for await (const piece of store.values.read(valueId, range)) {
+    bytes.set(piece, filled)
+    filled += piece.length
+  }
+  return bytes
 }

@@ -3,9 +3,16 @@
 import type { RunRequest } from '../engine/index.ts'
 import { encodeGraphDef } from '../proto/index.ts'
 import type { Change, StagedValue, Staging, VariableRecord } from '../store/index.ts'
-import { byteLengthOf, elementCountOf, Refusal, type Shape, type Tensor } from '../tensor/index.ts'
+import {
+  byteLengthOf,
+  elementCountOf,
+  isNumeric,
+  Refusal,
+  type Shape,
+  type Tensor,
+} from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { drawnContent, identityContent, isDrawnInPieces } from './drawn-content.ts'
+import { expressionContent, plannedContent } from './drawn-content.ts'
 import {
   addExpression,
   addPlan,
@@ -65,7 +72,7 @@ export async function initialWrites(
     const computed: Unit[] = []
     for (const unit of batch) {
       const { name } = unit.record
-      const content = contentOf(context, unit, used.has(name))
+      const content = contentOf(context, unit, used.has(name), work.stored)
       if (content === undefined) computed.push(unit)
       else if (used.has(name)) {
         await give(name, await tensorOfContent(content, context.limits.feedBytes))
@@ -84,15 +91,16 @@ export async function initialWrites(
 /** The unit's value as a stream, where it is at hand or too big to be computed in one piece. */
 function contentOf(
   context: Context,
-  { recipe, shape }: Unit,
+  { record, recipe, shape }: Unit,
   isUsed: boolean,
+  stored: Work['stored'],
 ): TensorContent | undefined {
   if (recipe.form === 'content') return recipe.content
-  if (recipe.form !== 'plan' || isUsed) return undefined
-  const { plan, dtype } = recipe
-  if (plan.fill === 'identity') return identityContent(plan, dtype, shape)
-  if (!isDrawnInPieces(plan, dtype, shape)) return undefined
-  return drawnContent(context, plan, dtype, shape)
+  if (isUsed) return undefined
+  if (recipe.form === 'plan') return plannedContent(context, recipe.plan, recipe.dtype, shape)
+  const { dtype } = record
+  if (recipe.part !== undefined || !isNumeric(dtype)) return undefined
+  return expressionContent(context, recipe.expression, dtype, shape, stored)
 }
 
 function needsOf(recipe: Recipe): readonly string[] {

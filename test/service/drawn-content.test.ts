@@ -103,6 +103,43 @@ t.test('without a seed, no piece repeats another, nor the next initialization', 
   t.equal(new Set(beginnings).size, 6)
 })
 
+t.test('an expression over big values, whether they are pieced or not', async (t) => {
+  const shape = [3, 2 ** 20 + odd]
+  const count = shape[0] * shape[1]
+  const seeds = { kind: 'random_uniform', seed: 7 }
+  const options = { container: 'e', reuse: false, validateShape: true } as const
+  const make = (name: string, initializer: GivenInitializer, given?: Shape) =>
+    service.variables.create({ ...options, name, initializer, shape: given })
+  const read = async (name: string) => {
+    const { value } = await service.reads.read('e', name)
+    const { bytes } = (await service.stored.tensor(value)) as NumericTensor
+    return elementArrayOf('float32', bytes) as Float32Array
+  }
+  const initialize = (names: readonly string[]) =>
+    service.variables.initialize({ container: 'e', names, onlyUninitialized: false }, {})
+  await make('v', seeds, shape)
+  await make('row', { kind: 'ones' }, [1, shape[1]])
+  await initialize(['v', 'row'])
+  const own = { initialized_value: 'v', mul: 2, add: { initialized_value: 'v', sub: [[1]] } }
+  await make('own', own as GivenInitializer)
+  await make('wide', { initialized_value: 'v', add: { initialized_value: 'row' } } as never)
+  await initialize(['own', 'wide'])
+  const values = drawn('uniform', 'float32', count) as Float32Array
+  t.equal(firstDifference(await read('v'), values), -1)
+  const expected = values.map((value) => Math.fround(2 * value) + Math.fround(value - 1))
+  t.equal(firstDifference(await read('own'), expected), -1)
+  t.equal(
+    firstDifference(
+      await read('wide'),
+      values.map((value) => value + 1),
+    ),
+    -1,
+  )
+  // All at once: each takes what the other has only just been given.
+  await initialize(['own', 'v'])
+  t.equal(firstDifference(await read('own'), expected), -1)
+})
+
 t.test('zeros, constants and identities of several pieces', async (t) => {
   const count = 200_000
   const same = await initialized({ kind: 'constant', value: [1, 2, 3] }, 'float32', [count])
