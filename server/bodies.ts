@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import { Refusal } from '../tensor/index.ts'
 import { parseJson } from './json-reader.ts'
+import { wrongType as mediaTypeRefused, refusals, tooLarge } from './routes/schemas.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -81,11 +82,17 @@ export function registerBodies(app: FastifyInstance): void {
     const consumes = route.config?.consumes ?? [tensorTypes.json]
     const hooks = route.preValidation
     route.config = { ...route.config, consumes }
+    route.schema = { ...route.schema, response: withRefusals(route.schema?.response) }
     route.preValidation = [
       async (request) => checkBody(request, consumes, route.config),
       ...(hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]),
     ]
   })
+}
+
+/** The replies of a route with those that any body may be refused with. */
+function withRefusals(replies: unknown): unknown {
+  return { ...refusals('INVALID_ARGUMENT', mediaTypeRefused, tooLarge), ...(replies as object) }
 }
 
 function checkBody(
