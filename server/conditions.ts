@@ -1,5 +1,12 @@
 // Conditions of a read: whether a client has what it asks for already, and whether what it has a part of
 // is still the same. Source: RFC 9110, sections 13.1.2 and 13.1.5.
+import type { FastifyReply } from 'fastify'
+import { status } from './errors.ts'
+
+/** Answers that the client has it already. */
+export function sendNotModified(reply: FastifyReply): FastifyReply {
+  return reply.code(status.notModified).send()
+}
 
 /** Whether `If-None-Match` names the etag, so that the reply is 304. Weak etags match as strong ones do. */
 export function hasAlready(ifNoneMatch: string | undefined, etag: string): boolean {

@@ -19,8 +19,7 @@ import {
 } from '../service/index.ts'
 import { elementCountOf, Refusal } from '../tensor/index.ts'
 import { npzType, tensorTypes } from './bodies.ts'
-import { hasAlready } from './conditions.ts'
-import { status } from './errors.ts'
+import { hasAlready, sendNotModified } from './conditions.ts'
 import { valueText } from './json-writer.ts'
 import { chooseType } from './negotiate.ts'
 import { cut, sendAtOnce, sendBytes, sendJson } from './streams.ts'
@@ -67,9 +66,7 @@ export function sendValue(
     if (bytes !== undefined) return sendRawAtOnce(reply, bytes, value, etag)
   }
   reply.header('etag', etag).header('vary', 'accept')
-  if (hasAlready(headers['if-none-match'], etag)) {
-    return reply.code(status.notModified).send()
-  }
+  if (hasAlready(headers['if-none-match'], etag)) return sendNotModified(reply)
   if (type === tensorTypes.json) return sendAsJson(request, reply, service, sent)
   reply.header('x-tensor-dtype', value.dtype)
   reply.header('x-tensor-shape', `[${value.shape.join(',')}]`)

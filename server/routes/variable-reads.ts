@@ -10,24 +10,24 @@ import {
   waitQuery,
 } from '../../openapi/index.ts'
 import type { ReadWishes, Service, VariableValue } from '../../service/index.ts'
-import { Refusal } from '../../tensor/index.ts'
 import { npzType, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
 import { asIs } from '../streams.ts'
-import { type NamedValue, sendValue, sendValues } from '../tensor-replies.ts'
+import { sendValue, sendValues } from '../tensor-replies.ts'
 import { tensorBodyTypes } from '../tensor-requests.ts'
+import { etagOfValue, membersOf, namesOf, namesQuery, signalOf } from '../variable-values.ts'
 import {
   badRange,
   bytesReply,
   containerQuery,
   type Documented,
-  etagOf,
   nameParams,
   notAcceptable,
   refusals,
   tooLarge,
   unfit,
 } from './schemas.ts'
+import { variableStatisticsRoutes } from './variable-statistics.ts'
 
 const tags = ['variables']
 const binaryTypes = tensorBodyTypes.filter((type) => type !== tensorTypes.json)
@@ -54,6 +54,7 @@ export function variableReadRoutes(instance: FastifyInstance, service: Service):
   const app = typedApp(instance)
   readRoute(app, service)
   readManyRoute(app, service)
+  variableStatisticsRoutes(instance, service)
 }
 
 /** A reply that may be JSON or one of the binary forms. */
@@ -112,7 +113,7 @@ function sendFound(
 ): FastifyReply | Promise<FastifyReply> {
   const { name, value, version } = found
   if (version !== undefined) reply.header('x-variable-version', version)
-  const etag = version === undefined ? `"${value.digest}"` : etagOf(version)
+  const etag = etagOfValue(found)
   return sendValue(request, reply, service, { name, value, etag, members: membersOf(found) })
 }
 
@@ -126,7 +127,7 @@ function readManyRoute(app: App, service: Service): void {
         operationId: 'readValues',
         querystring: Type.Object({
           ...containerQuery,
-          names: Type.String({ description: 'Names, separated by commas.' }),
+          ...namesQuery,
           ...checkpointQuery,
           ...waitQuery,
           ...encodingQuery,
@@ -161,31 +162,5 @@ function readManyRoute(app: App, service: Service): void {
         found.map((one) => ({ name: one.name, value: one.value, members: membersOf(one) })),
       )
     },
-  )
-}
-
-/** Aborted when the client goes away; only where something may have to be waited for. */
-function signalOf(reply: FastifyReply, minVersion: number | undefined): AbortSignal | undefined {
-  if (minVersion === undefined) return undefined
-  const controller = new AbortController()
-  reply.raw.once('close', () => controller.abort())
-  return controller.signal
-}
-
-/** What JSON says of a value beside the value. */
-function membersOf({ name, container, version, checkpoint }: VariableValue): NamedValue['members'] {
-  if (version !== undefined) return { name, container, version }
-  return checkpoint === undefined ? { name, container } : { name, container, checkpoint }
-}
-
-function namesOf(text: string, most: number): readonly string[] {
-  const names = [...new Set(text.split(',').map((name) => name.trim()))].filter(
-    (name) => name !== '',
-  )
-  if (names.length > 0 && names.length <= most) return names
-  throw new Refusal(
-    'INVALID_ARGUMENT',
-    'http/invalid-querystring',
-    `names lists 1 to ${most} variables, separated by commas; ${names.length} were given.`,
   )
 }

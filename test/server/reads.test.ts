@@ -169,6 +169,69 @@ t.test('a read waits for a version', async (t) => {
   t.equal(bad.status, 400)
 })
 
+t.test('statistics over HTTP', async (t) => {
+  const server = await startServer(t)
+  const { call } = server
+  await put(server, 'w', 'float32', [
+    [0.1, 'NaN', 0],
+    ['-Infinity', 0.3, 0.2],
+  ])
+
+  t.test('figures of a value are told without it', async (t) => {
+    const reply = await call('GET /v1/variables/w:statistics?bins=2')
+    t.match(reply.json, {
+      name: 'w',
+      version: 1,
+      dtype: 'float32',
+      shape: [2, 3],
+      of: 'elements',
+      count: 6,
+      zeros: 1,
+      nans: 1,
+      infinities: 1,
+      negative_infinities: 1,
+      min: 0,
+      max: 0.3,
+      histogram: { counts: [2, 2] },
+    })
+    t.ok(Math.abs(reply.json.mean - 0.15) < 1e-7)
+    const again = { headers: { 'if-none-match': reply.headers.get('etag') ?? '' } }
+    t.equal((await call('GET /v1/variables/w:statistics', again)).status, 304)
+  })
+
+  t.test('of a part, of the past, and of several', async (t) => {
+    const part = await call('GET /v1/variables/w:statistics?slice=1,1:')
+    t.match(part.json, { shape: [2], count: 2, min: 0.2, max: 0.3 })
+    t.equal(part.json.histogram.counts.length, 10)
+    await call('POST /v1/checkpoints', { json: { labels: ['a'] } })
+    await assign(call, 'w', Array(2).fill([7, 7, 7]))
+    t.match((await call('GET /v1/variables/w:statistics?checkpoint=a')).json, { nans: 1 })
+    await put(server, 'long', 'int64', ['9007199254740993', -1])
+    const both = await call('GET /v1/variables:statistics?names=w,long&bins=1')
+    t.match(both.json.statistics, {
+      w: { version: 2, mean: 7, std: 0, histogram: { counts: [6], edges: [6.5, 7.5] } },
+      long: { min: -1, max: '9007199254740993' },
+    })
+  })
+
+  t.test('large values, and what cannot be', async (t) => {
+    await putLarge(server, 'large', [300_000])
+    const reply = await call('GET /v1/variables/large:statistics?bins=3')
+    t.match(reply.json, {
+      count: 300_000,
+      zeros: 1,
+      min: 0,
+      max: 299_999,
+      mean: 149_999.5,
+      histogram: { counts: [100_000, 100_000, 100_000] },
+    })
+    const bins = await call('GET /v1/variables/large:statistics?bins=5000')
+    t.equal(bins.status, 400)
+    t.equal(bins.json.reason, 'statistics/invalid')
+    t.equal((await call('GET /v1/variables/none:statistics')).status, 404)
+  })
+})
+
 t.test('several values come as JSON, safetensors or npz', async (t) => {
   const server = await startServer(t)
   const { call } = server
