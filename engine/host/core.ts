@@ -239,6 +239,8 @@ export class EngineCore implements Engine, ExecutionHost {
 
   /** A buffer that can show two values shows one in a run. */
   #settle(bindings: ReadonlyMap<string, ValueBinding>): void {
+    const residencies = [...this.#residencies.values()]
+    if (!residencies.some((residency) => residency.hasEdits)) return
     const keys = new Set<ValueKey>()
     const buffers = new Set<DeviceBuffer>()
     for (const binding of bindings.values()) {
@@ -248,7 +250,7 @@ export class EngineCore implements Engine, ExecutionHost {
         if (held?.kind === 'buffer') buffers.add(held.buffer)
       }
     }
-    for (const residency of this.#residencies.values()) residency.settle(keys, buffers)
+    for (const residency of residencies) residency.settle(keys, buffers)
   }
 
   #assigned(result: ExecutionResult, bindings: ReadonlyMap<string, ValueBinding>): Assigned[] {

@@ -23,6 +23,10 @@ export class Edits {
   readonly #byBuffer = new Map<BufferId, Edit>()
   readonly #byOlder = new Map<ValueKey, Edit>()
 
+  get size(): number {
+    return this.#byBuffer.size
+  }
+
   clear(): void {
     this.#byBuffer.clear()
     this.#byOlder.clear()

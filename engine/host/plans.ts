@@ -71,7 +71,7 @@ export class Plans {
   /** The plan for a request. */
   of(planned: Planned, planning: Planning): Plan {
     const { request, feeds, donors } = planned
-    const key = planKey(request, feeds, [[...donors.patched], [...donors.whole]])
+    const key = planKey(request, feeds, donors)
     const known = this.#plans.get(key)
     if (known !== undefined) {
       this.#plans.delete(key)

@@ -5,7 +5,7 @@ import { decodeGraphDef, WireError } from '../../proto/index.ts'
 import { type DType, fitsShape, formatShape, Refusal, type Tensor } from '../../tensor/index.ts'
 import type { RunRequest } from '../engine.ts'
 import { Attributes, definitionOf, typesOf } from '../ops/index.ts'
-import { placeholderShape } from '../plan/index.ts'
+import { type Donors, placeholderShape, variableKey } from '../plan/index.ts'
 
 /** The GraphDef of those bytes; refuses (INVALID_ARGUMENT, `graph/wire`) what is none. */
 export function decodeGraph(bytes: Uint8Array): ReturnType<typeof decodeGraphDef> {
@@ -118,11 +118,16 @@ export function feedsOf(
   return feeds
 }
 
-/** Everything that a plan depends on, as one text; `donors`: what it may change in place. */
+/** How much of a variable's copy a run may change, in one figure. */
+function donationOf({ patched, whole }: Donors, key: string): number {
+  return Number(patched.has(key)) + Number(whole.has(key))
+}
+
+/** Everything that a plan depends on, as one text. */
 export function planKey(
   request: RunRequest,
   feeds: ReadonlyMap<string, Tensor>,
-  donors: unknown,
+  donors: Donors,
 ): string {
   const types = [...feeds]
     .map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape.join(',')}`)
@@ -131,6 +136,7 @@ export function planKey(
     container,
     name,
     binding === null ? null : `${binding.dtype} ${binding.shape.join(',')}`,
+    donationOf(donors, variableKey(container, name)),
   ])
   return JSON.stringify([
     request.graph,
@@ -140,6 +146,5 @@ export function planKey(
     request.targets,
     types,
     variables,
-    donors,
   ])
 }

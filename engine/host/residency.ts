@@ -206,6 +206,11 @@ export class Residency {
     this.#values.set(edit.older, buffer)
   }
 
+  /** Whether some buffers can show two values. */
+  get hasEdits(): boolean {
+    return this.#edits.size > 0
+  }
+
   /** Whether the value is the older one of a buffer that was changed in place. */
   isOlder(key: ValueKey): boolean {
     return this.#edits.ofOlder(key) !== undefined
