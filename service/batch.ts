@@ -121,7 +121,7 @@ async function runInOrder(
         const record = records.get(operation.name)
         assert(record !== undefined, 'every variable is there')
         const { ifVersion } = operation
-        if (ifVersion !== undefined) checkVersion(record, [ifVersion])
+        if (ifVersion !== undefined) checkVersion(record, [ifVersion], 'if_version')
         const tensor = await runOne(values, operation, limits, endsAt - context.clock())
         const text = tensor === undefined ? null : show(tensor)
         note.push([versionShown(operations, place, record), text])

@@ -217,10 +217,12 @@ function updateGraph({ node, op, dtype, inputs, index, attributes }: OneOpGraph)
   })
 }
 
-/** The refusal with the variable's own name, which the graph does not know. */
+/** The refusal about the variable by its own name, not about the node that a graph of ours has for it. */
 function naming(variable: string, error: unknown): unknown {
   if (!(error instanceof Refusal)) return error
-  const { code, reason, message, fix, names } = error
+  const { code, reason, fix } = error
+  const { node, op, ...names } = error.names
+  const message = error.message.replace(` [node "${node}", op ${op}]`, '')
   const extras = { names: { ...names, variable }, cause: error }
   return new Refusal(code, reason, message, fix === undefined ? extras : { ...extras, fix })
 }

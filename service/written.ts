@@ -34,16 +34,17 @@ export function valueWritten(committed: Committed): ValueWritten {
   return { container, name, version, valueId }
 }
 
-/** Refuses (FAILED_PRECONDITION `variable/version-mismatch`) where `If-Match` does not hold. */
+/** Refuses (FAILED_PRECONDITION `variable/version-mismatch`) where the condition, which `said` names, does not hold. */
 export function checkVersion(
   record: Pick<VariableRecord, 'name' | 'version'>,
   wanted: WriteOptions['ifVersion'],
+  said = 'If-Match',
 ): void {
   if (wanted === undefined || wanted === '*' || wanted.includes(record.version)) return
   throw new Refusal(
     'FAILED_PRECONDITION',
     'variable/version-mismatch',
-    `Variable ${record.name} is at version ${record.version}; If-Match asked for ${wanted.join(' or ') || 'no version that it could have'}.`,
+    `Variable ${record.name} is at version ${record.version}; ${said} asked for ${wanted.join(' or ') || 'no version that it could have'}.`,
     {
       fix: 'Read the variable again and decide on its present version.',
       names: { variable: record.name, version: record.version },

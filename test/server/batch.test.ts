@@ -125,7 +125,12 @@ t.test('batches over HTTP', async (t) => {
         /indices\[0\] = 5 is not in \[0, 2\)/,
       ],
       [{ op: 'count_up_to', name: 'b', limit: 2 }, 400, 'OUT_OF_RANGE', /Reached limit of 2/],
-      [{ op: 'assign', name: 'b', value: 3, if_version: 7 }, 412, 'FAILED_PRECONDITION', /version/],
+      [
+        { op: 'assign', name: 'b', value: 3, if_version: 7 },
+        412,
+        'FAILED_PRECONDITION',
+        /if_version asked for 7/,
+      ],
       [{ op: 'assign', name: 'b', value: [3] }, 422, 'INVALID_ARGUMENT', /Assign requires shapes/],
       [{ op: 'assign', name: 'b', value: 3.5 }, 422, 'INVALID_ARGUMENT', /int32/],
       [{ op: 'assign_add', name: 'b' }, 422, 'INVALID_ARGUMENT', /wants "value"/],
