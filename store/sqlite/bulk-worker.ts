@@ -59,7 +59,7 @@ class BulkWorker {
       case 'drop':
         return spare(this.#drop(message.request))
       case 'seal':
-        return { reply: this.#seal(message.request) }
+        return this.#seal(message.request)
       case 'discard':
         this.#discard(message.request)
         return { reply: null }
@@ -135,7 +135,7 @@ class BulkWorker {
     }
   }
 
-  #seal({ staging, packName }: BulkCalls['seal']['request']): BulkCalls['seal']['reply'] {
+  #seal({ staging, packName }: BulkCalls['seal']['request']): Answer {
     const intake = this.#intake(staging)
     if (packName !== undefined) this.#writeOut(intake, packName)
     try {
@@ -144,11 +144,14 @@ class BulkWorker {
     } catch (error) {
       throw refusalOfFailure(error, 'sealing a pack')
     }
-    // Copies, because a view travels with all the memory that it is a part of.
-    const loose = intake.kept.map(
-      ({ chunk, bytes }): LooseChunk => ({ ...chunk, bytes: new Uint8Array(bytes) }),
-    )
-    return { packs: intake.sealed, loose }
+    const loose = intake.kept.map(({ chunk, bytes }): LooseChunk => {
+      // A copy where it is a part, because a view travels with all the memory that it is a part of.
+      const isWhole = bytes.byteLength === bytes.buffer.byteLength
+      return { ...chunk, bytes: isWhole ? bytes : new Uint8Array(bytes) }
+    })
+    intake.kept = []
+    const reply: BulkCalls['seal']['reply'] = { packs: intake.sealed, loose }
+    return { reply, transfer: loose.map(({ bytes }) => bytes.buffer as ArrayBuffer) }
   }
 
   #discard({ staging, remove }: BulkCalls['discard']['request']): void {

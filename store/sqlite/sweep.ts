@@ -37,6 +37,8 @@ export class Sweep {
   #valueCursor: number | undefined = 0
   #chunkCursor: number | undefined = 0
   #sweptInPass = 0
+  /** Passes in the background keep a distance: with many values in their time of grace each is long. */
+  #nextPassMs = 0
 
   constructor(
     connection: Connection,
@@ -60,12 +62,14 @@ export class Sweep {
     this.#valueCursor = 0
     this.#chunkCursor = 0
     this.#sweptInPass = 0
+    this.#nextPassMs = 0
   }
 
   /**
    * Deletes rows inside the caller's transaction. `now`: milliseconds since the epoch, for the
-   * expiry of idempotency keys; `monotonicMs`: for the time of grace. `more`: the pass goes on, or
-   * has freed something and so deserves another.
+   * expiry of idempotency keys; `monotonicMs`: for the time of grace, of which passes keep a twelfth as
+   * their distance. `more`: the pass goes on or, where there is no grace, has freed something and so
+   * deserves another.
    */
   step(now: number, monotonicMs: number, graceMs: number): SweptRows {
     const idempotencyKeys = this.#connection.run(
@@ -74,17 +78,22 @@ export class Sweep {
       now,
       this.#limits.sweepStepCount,
     ).changes
-    const values = this.#sweepValues(monotonicMs, graceMs)
-    const chunks = this.#sweepChunks()
+    const eventRows = this.#trimEvents()
+    const isPause = monotonicMs < this.#nextPassMs
+    const values = isPause ? 0 : this.#sweepValues(monotonicMs, graceMs)
+    const chunks = isPause ? 0 : this.#sweepChunks()
     const packs = this.#connection
       .all<{ name: string }>('DELETE FROM pack WHERE live_bytes = 0 RETURNING name')
       .map(({ name }) => name)
-    const eventRows = this.#trimEvents()
     this.#sweptInPass += values + chunks + idempotencyKeys + packs.length + eventRows
+    const swept = { values, chunks, packs, idempotencyKeys, eventRows }
+    if (isPause) return { ...swept, more: idempotencyKeys + eventRows > 0 }
     const isPassDone = this.#valueCursor === undefined && this.#chunkCursor === undefined
-    const more = !isPassDone || this.#sweptInPass > 0
-    if (isPassDone) this.restart()
-    return { values, chunks, packs, idempotencyKeys, eventRows, more }
+    if (!isPassDone) return { ...swept, more: true }
+    const more = this.#sweptInPass > 0
+    this.restart()
+    this.#nextPassMs = graceMs === 0 ? 0 : monotonicMs + graceMs / 12
+    return { ...swept, more: more && graceMs === 0 }
   }
 
   #trimEvents(): number {
