@@ -2,4 +2,4 @@
 export type { Device, DeviceFacts, DeviceMemory } from './device/device.ts'
 export * from './engine.ts'
 export { type CoreOptions, createEngine, createEngineInThread } from './host/index.ts'
-export { drawAlignment, streamPlace } from './random/index.ts'
+export { streamPlace } from './random/index.ts'

@@ -9,5 +9,5 @@ export {
 export { Draws } from './draws.ts'
 export { Philox, type PhiloxState, philoxOfSeeds, skipped } from './philox.ts'
 export type { Draw } from './pieces.ts'
-export { drawAlignment, type StreamPlace, streamPlace } from './place.ts'
+export { type StreamPlace, streamPlace } from './place.ts'
 export { fillGamma, fillPoisson } from './rates.ts'

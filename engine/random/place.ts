@@ -10,10 +10,10 @@ export interface StreamPlace {
 }
 
 /** Elements to which parts of a draw have to keep: each begins at a multiple of it. */
-export const drawAlignment = 4
+const drawAlignment = 4
 
 /**
- * Where a seeded op's first run draws element `start` (a multiple of {@link drawAlignment}), so that a
+ * Where a seeded op's first run draws element `start` (a multiple of 4), so that a
  * stateless op drawing from there goes on with the same numbers.
  */
 export function streamPlace(

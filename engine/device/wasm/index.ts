@@ -2,7 +2,6 @@
 export {
   type AssembledFunction,
   assemble,
-  disassemble,
   type Instruction,
   type ValueType,
 } from './assembler.ts'
