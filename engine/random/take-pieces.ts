@@ -1,6 +1,6 @@
 // How a draw is cut into pieces, for each of the threads that make them.
 import { byteLengthOf } from '../../tensor/index.ts'
-import type { DrawJob } from './crew.ts'
+import type { DrawJob } from './crew-words.ts'
 import { groupOf } from './distributions.ts'
 import { type Draw, type PieceMaker, pieceBlocks } from './pieces.ts'
 

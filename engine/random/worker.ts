@@ -1,6 +1,6 @@
 // A thread that helps to draw: sleeps until a job is there, and takes pieces of it while there are any.
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { closedGate, crewWords, type DrawWorkerStart, type ToldJob } from './crew.ts'
+import { closedGate, crewWords, type DrawWorkerStart, type ToldJob } from './crew-words.ts'
 import { PieceMaker } from './pieces.ts'
 import { takePieces } from './take-pieces.ts'
 
