@@ -29,6 +29,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
         return
       case 'piece':
         begun().take(order.bytes)
+        release(order.bytes)
         answer({ kind: 'taken' })
         return
       case 'turn':
@@ -42,6 +43,11 @@ function serve(port: NonNullable<typeof parentPort>): void {
         order satisfies never
     }
   })
+}
+
+/** Frees what was taken now, and not when memory is next collected. */
+function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 if (parentPort !== null) serve(parentPort)
