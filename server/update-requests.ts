@@ -22,6 +22,8 @@ import {
   updateVerb,
 } from '../service/index.ts'
 import {
+  fitsShape,
+  formatShape,
   isNumeric,
   numericTensor,
   type PartialShape,
@@ -188,6 +190,7 @@ export async function updateArguments(
     const tensor = await read(input.name, { dtype, shape })
     if (tensor === undefined) throw missing(verb, input.name)
     if (input.name === 'indices') places = tensor.shape
+    if (index !== undefined && !fitsShape(tensor.shape, shape)) throw otherShape(shape, tensor)
     tensors.set(input.name, tensor)
   }
   return { tensors, slice: index && stridedSliceOf(index) }
@@ -217,6 +220,15 @@ function sliceShape(
 ): PartialShape {
   if (shape === undefined || shape.includes(-1)) return undefined
   return shapeOfView(viewOf(index, shape))
+}
+
+function otherShape(wanted: PartialShape, { shape }: Tensor): Refusal {
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'shape/mismatch',
+    `sliced l-value shape ${formatShape(wanted)} does not match r-value shape ${formatShape(shape)}. Automatic broadcasting not yet implemented.`,
+    { fix: 'Give a value of the shape of the slice.' },
+  )
 }
 
 function missing(verb: UpdateVerbName, name: string): Refusal {

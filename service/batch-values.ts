@@ -50,6 +50,7 @@ export interface BatchValues {
     deadlineMs: number,
   ): Promise<Tensor | undefined>
   initialize(name: string): Promise<void>
+  isWritten(name: string): boolean
   /** The value as it stands. Refuses an uninitialized variable. */
   read(name: string): Promise<ReadableValue>
   /** The values that were written, for a commit; what the engine holds of them is the caller's from now on. */
@@ -167,6 +168,7 @@ export function createBatchValues(
       const [tensor] = staging.tensors
       await replace(state, { kind: 'given', tensor })
     },
+    isWritten: (name) => written.has(name),
     async read(name) {
       const { record, present } = stateOf(name)
       if (present.kind === 'stored') return storedReadable(store.values, present.value)
@@ -209,7 +211,7 @@ function typeOf(present: Present): TensorType | undefined {
 }
 
 /** A tensor at hand as a readable value. */
-function readableOf(tensor: Tensor): ReadableValue {
+export function readableOf(tensor: Tensor): ReadableValue {
   const { dtype, shape, byteLength, chunks } = contentOfTensor(tensor)
   const bytes = () => gatherBytes(chunks(), byteLength)
   return {

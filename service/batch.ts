@@ -5,15 +5,15 @@ import { jsonText, tensorToJson } from '../formats/index.ts'
 import type { Committed, Idempotency, VariableRecord } from '../store/index.ts'
 import { elementCountOf, Refusal, type Tensor } from '../tensor/index.ts'
 import { type BatchValues, checkBatchBytes, createBatchValues } from './batch-values.ts'
+import { withWholes } from './batch-wholes.ts'
 import { commitAssigned } from './commit-assigned.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import type { Limits } from './limits.ts'
-import { notForParts } from './partitioned.ts'
+import { findManyNamed, isPartitioned, type NamedVariable, versionOf } from './partitioned.ts'
 import { tensorOfReadable } from './readable.ts'
 import { sliceReadable } from './slices.ts'
 import type { Declaration } from './tensor-input.ts'
-import { unknownVariable } from './unknown-variable.ts'
 import type { UpdateVerbName } from './update-verbs.ts'
 import type { UpdateInput } from './variable-update.ts'
 import { variableKey } from './write-order.ts'
@@ -67,8 +67,11 @@ export interface BatchReply {
   readonly isWritten: boolean
 }
 
-/** Which version a result shows: one from before, the one that the batch makes, or none. */
-type Shown = number | 'written' | null
+/**
+ * Which version a result shows: that of its variable, or the sum of those of its parts, each with the
+ * version from before the batch, which counts where the batch writes no other; or one from before; or none.
+ */
+type Shown = readonly (readonly [name: string, before: number])[] | number | null
 
 /** Kept of each operation, also for a repeated request. */
 type Note = readonly [Shown, string | null]
@@ -80,13 +83,18 @@ type Note = readonly [Shown, string | null]
 export async function runBatch(context: Context, request: BatchRequest): Promise<BatchReply> {
   const { container, operations, idempotencyKey, described } = request
   checkSize(request, context.limits)
-  const names = [...new Set(operations.map(({ name }) => name))]
-  const isWriting = operations.some(({ op }) => op !== 'read_value')
-  const committed = await once(context, idempotencyKey, described, (idempotency) => {
-    const work = () => runInOrder(context, request, names, idempotency)
-    if (!isWriting) return work()
-    const keys = names.map((name) => variableKey(container, name))
-    return context.writes.turn(keys, 'exclusive', work)
+  const isWriting = operations.some(isWrite)
+  const committed = await once(context, idempotencyKey, described, async (idempotency) => {
+    const named = await namedBy(context, request)
+    if (!isWriting) return runInOrder(context, request, named, idempotency)
+    const keys = [...new Set(named.flatMap((one) => [one.name, ...variableNames(one)]))].map(
+      (name) => variableKey(container, name),
+    )
+    return context.writes.turn(keys, 'exclusive', async () => {
+      const present = await namedBy(context, request)
+      checkSame(named, present)
+      return runInOrder(context, request, present, idempotency)
+    })
   })
   return { results: resultsOf(operations, committed), isWritten: isWriting }
 }
@@ -105,26 +113,32 @@ function checkSize({ operations, byteLength }: BatchRequest, limits: Limits): vo
 async function runInOrder(
   context: Context,
   request: BatchRequest,
-  names: readonly string[],
+  named: readonly NamedVariable[],
   idempotency: Idempotency | undefined,
 ): Promise<Committed> {
   const { operations } = request
   const { limits } = context
-  const records = await recordsOf(context, request, names)
-  const values = createBatchValues(context, [...records.values()], limits.batchBytes)
+  const byName = new Map(named.map((one) => [one.name, one]))
+  const records = new Map(named.flatMap(variablesOf).map((record) => [record.name, record]))
+  const values = withWholes(
+    context,
+    createBatchValues(context, [...records.values()], limits.batchBytes),
+    named.filter(isPartitioned),
+  )
   const show = createShow(limits, request.encoding)
   const endsAt = context.clock() + limits.runTimeoutMs
   try {
     const note: Note[] = []
     for (const [place, operation] of operations.entries()) {
       await naming(place, operation, async () => {
-        const record = records.get(operation.name)
-        assert(record !== undefined, 'every variable is there')
-        const { ifVersion } = operation
-        if (ifVersion !== undefined) checkVersion(record, [ifVersion], 'if_version')
+        const { ifVersion, name } = operation
+        const one = byName.get(name)
+        assert(one !== undefined, 'every variable is there')
+        const version = versionOf(one)
+        if (ifVersion !== undefined) checkVersion({ name, version }, [ifVersion], 'if_version')
         const tensor = await runOne(values, operation, limits, endsAt - context.clock())
         const text = tensor === undefined ? null : show(tensor)
-        note.push([versionShown(operations, place, record), text])
+        note.push([versionShown(operations, place, byName), text])
       })
     }
     const destinations = values.take()
@@ -138,22 +152,44 @@ async function runInOrder(
 
 const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
 
-/** The variables' records, from one snapshot. Refuses names that are no variable, or a partitioned one. */
-async function recordsOf(
-  { store: { catalogue } }: Context,
+/** What the operations' names stand for, from one snapshot. Refuses names that stand for nothing. */
+async function namedBy(
+  context: Context,
   { container, operations }: BatchRequest,
-  names: readonly string[],
-): Promise<ReadonlyMap<string, VariableRecord>> {
-  const found = await catalogue.variables(container, names)
-  const records = new Map(found.map((record) => [record.name, record]))
-  const place = operations.findIndex(({ name }) => !records.has(name))
-  if (place === -1) return records
-  const operation = operations[place]
-  const [whole] = await catalogue.partitioned(container, [operation.name])
-  return naming(place, operation, async () => {
-    if (whole !== undefined) throw notForParts('A batch', whole)
-    throw unknownVariable(container, operation.name)
-  })
+): Promise<readonly NamedVariable[]> {
+  const names = [...new Set(operations.map(({ name }) => name))]
+  try {
+    return await findManyNamed(context, container, names)
+  } catch (error) {
+    const missing = error instanceof Refusal ? error.names.variable : undefined
+    const place = operations.findIndex(({ name }) => name === missing)
+    if (place === -1) throw error
+    return naming(place, operations[place], () => Promise.reject(error))
+  }
+}
+
+/** The variables that a name stands for: its parts, or itself. */
+function variablesOf(named: NamedVariable): readonly VariableRecord[] {
+  return isPartitioned(named) ? named.parts : [named]
+}
+
+function variableNames(named: NamedVariable): readonly string[] {
+  return variablesOf(named).map(({ name }) => name)
+}
+
+/** Refuses variables that were parted otherwise while the batch waited for its turn. */
+function checkSame(before: readonly NamedVariable[], now: readonly NamedVariable[]): void {
+  const place = now.findIndex(
+    (one, at) => `${variableNames(one)}` !== `${variableNames(before[at])}`,
+  )
+  if (place === -1) return
+  const { name } = now[place]
+  throw new Refusal(
+    'ABORTED',
+    'partition/made-anew',
+    `${name} was deleted and made with other parts while the batch waited for its turn.`,
+    { fix: 'Send the batch again.', names: { variable: name } },
+  )
 }
 
 /** Does one operation and answers with what it shows. */
@@ -217,15 +253,25 @@ function checkShown(elements: number, { jsonElements }: Limits): void {
   )
 }
 
+function isWrite({ op }: BatchOperation): boolean {
+  return op !== 'read_value'
+}
+
 function versionShown(
   operations: readonly BatchOperation[],
   place: number,
-  { name, version }: VariableRecord,
+  byName: ReadonlyMap<string, NamedVariable>,
 ): Shown {
-  const isWrite = (one: BatchOperation): boolean => one.name === name && one.op !== 'read_value'
-  if (isWrite(operations[place])) return 'written'
-  if (!operations.slice(0, place).some(isWrite)) return version
-  return operations.slice(place).some(isWrite) ? null : 'written'
+  const variables = variablesOf(byName.get(operations[place].name) as NamedVariable)
+  const names = new Set(variables.map(({ name }) => name))
+  const meets = (one: BatchOperation): boolean =>
+    isWrite(one) &&
+    variableNames(byName.get(one.name) as NamedVariable).some((name) => names.has(name))
+  const before = variables.map(({ name, version }) => [name, version] as const)
+  if (isWrite(operations[place])) return before
+  if (operations.slice(0, place).some(meets))
+    return operations.slice(place).some(meets) ? null : before
+  return before.reduce((sum, [, version]) => sum + version, 0)
 }
 
 function resultsOf(
@@ -233,10 +279,13 @@ function resultsOf(
   { variables, note }: Committed,
 ): readonly BatchResult[] {
   const versions = new Map(variables.map(({ name, version }) => [name, version]))
-  const notes = note as readonly Note[]
+  const notes = note as unknown as readonly Note[]
   return operations.map(({ op, name }, place) => {
     const [shown, text] = notes[place]
-    const version = shown === 'written' ? versions.get(name) : (shown ?? undefined)
+    const version =
+      typeof shown === 'number'
+        ? shown
+        : shown?.reduce((sum, [part, before]) => sum + (versions.get(part) ?? before), 0)
     return { op, name, version, tensor: text ?? undefined }
   })
 }

@@ -333,7 +333,11 @@ function uninitializedPart({ name, container }: PartitionedRecord, part: Variabl
   )
 }
 
-function reshapedPart({ name, container }: PartitionedRecord, part: VariableRecord): Refusal {
+/** FAILED_PRECONDITION `partition/part-reshaped`. */
+export function reshapedPart(
+  { name, container }: PartitionedRecord,
+  part: VariableRecord,
+): Refusal {
   return new Refusal(
     'FAILED_PRECONDITION',
     'partition/part-reshaped',

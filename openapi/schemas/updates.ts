@@ -100,7 +100,9 @@ export function batchBody<Verb extends string>(verbs: readonly Verb[]) {
       op: Type.Union([...ops, ...verbs.map((verb) => Type.Literal(verb))], {
         description: 'What to do; the members that it takes are those of the verb of that name.',
       }),
-      name: Type.String({ description: 'The variable, in the container of the request.' }),
+      name: Type.String({
+        description: 'The variable, or partitioned variable, in the container of the request.',
+      }),
       if_version: Type.Optional(
         Type.Integer({
           minimum: 0,

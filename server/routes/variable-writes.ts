@@ -73,8 +73,11 @@ function repliesOf(written: TSchema) {
       'FAILED_PRECONDITION',
       'ABORTED',
       staleVersion,
+      'OUT_OF_RANGE',
       tooLarge,
       full,
+      'UNIMPLEMENTED',
+      'DEADLINE_EXCEEDED',
     ),
   }
 }

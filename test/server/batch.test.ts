@@ -310,20 +310,56 @@ t.test('batches over HTTP', async (t) => {
     t.equal(await readValue(call, 'also'), 1)
   })
 
-  t.test('the parts of a partitioned variable are written by their own names', async (t) => {
-    const json = { name: 'whole', shape: [4], partitions: [2], initializer: { kind: 'zeros' } }
-    const made = await call('POST /v1/variables', { json })
-    t.equal(made.status, 201, made.text)
-    await call('POST /v1/variables/whole:initialize')
-    const refused = await batch(call, [{ op: 'assign', name: 'whole', value: [1, 2, 3, 4] }])
-    t.match(refused.json, { reason: 'partition/not-one', names: { operation: 0 } })
-    const reshaped = { op: 'assign', name: 'whole/part_0', value: [1], validate_shape: false }
-    t.equal((await batch(call, [reshaped])).status, 422)
-    const done = await batch(call, [
-      { op: 'assign', name: 'whole/part_0', value: [1, 2] },
-      { op: 'assign_add', name: 'whole/part_1', value: [3, 4] },
-    ])
-    t.equal(done.status, 200, done.text)
-    t.same(await readValue(call, 'whole'), [1, 2, 3, 4])
-  })
+  t.test(
+    'a partitioned variable is read and written as one, and by the names of its parts',
+    async (t) => {
+      const json = { name: 'whole', shape: [4], partitions: [2], initializer: { kind: 'zeros' } }
+      const made = await call('POST /v1/variables', { json })
+      t.equal(made.status, 201, made.text)
+      await call('POST /v1/variables/whole:initialize')
+      const reshaped = { op: 'assign', name: 'whole/part_0', value: [1], validate_shape: false }
+      t.equal((await batch(call, [reshaped])).status, 422)
+      const done = await batch(call, [
+        { op: 'assign', name: 'whole/part_0', value: [1, 2] },
+        { op: 'assign_add', name: 'whole/part_1', value: [3, 4] },
+      ])
+      t.equal(done.status, 200, done.text)
+      t.same(await readValue(call, 'whole'), [1, 2, 3, 4])
+      const { version } = (await call('GET /v1/variables/whole')).json
+      const mixed = await batch(call, [
+        { op: 'read_value', name: 'whole', slice: '1:3', if_version: version },
+        { op: 'assign_add', name: 'whole', value: [10, 10, 10, 10] },
+        { op: 'scatter_add', name: 'whole/part_0', indices: [1], updates: [100] },
+        { op: 'read_value', name: 'whole' },
+        { op: 'assign_sub', name: 'whole/part_1', value: [3, 4] },
+        { op: 'read_value', name: 'whole' },
+      ])
+      t.equal(mixed.status, 200, mixed.text)
+      const seen = mixed.json.results.map(
+        (one: { version: number; value?: { value: unknown } }) => [one.version, one.value?.value],
+      )
+      t.same(seen, [
+        [version, [2, 3]],
+        [version + 2, undefined],
+        [3, undefined],
+        [null, [11, 112, 13, 14]],
+        [3, undefined],
+        [version + 2, [11, 112, 10, 10]],
+      ])
+      t.match((await call('GET /v1/variables/whole')).json, { version: version + 2 })
+      const operations = [
+        { op: 'initialize', name: 'whole' },
+        { op: 'read_value', name: 'whole' },
+      ]
+      t.same((await batch(call, operations)).json.results[1].value.value, [0, 0, 0, 0])
+      const whole = { op: 'assign', name: 'whole', value: [5, 6, 7, 8] }
+      t.equal((await batch(call, [whole])).status, 200)
+      const stale = await batch(call, [whole, { op: 'read_value', name: 'whole', if_version: 1 }])
+      t.match(stale.json, { status: 412, names: { operation: 1 } })
+      const scattered = { op: 'scatter_add', name: 'whole', indices: [0], updates: [1] }
+      const refused = await batch(call, [whole, scattered])
+      t.match(refused.json, { reason: 'partition/not-one', names: { operation: 1 } })
+      t.same(await readValue(call, 'whole'), [5, 6, 7, 8])
+    },
+  )
 })

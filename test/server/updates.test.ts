@@ -221,7 +221,10 @@ t.test('updates over HTTP', async (t) => {
       status: 422,
       detail: /Parameters and update must be the same size/,
     })
-    t.match((await send('assign_slice', { slice: '0', value: [1, 2, 3] })).json.detail, /shape/)
+    t.match((await send('assign_slice', { slice: '0', value: [1, 2, 3] })).json, {
+      status: 422,
+      detail: /sliced l-value shape \[2\] does not match r-value shape \[3\]/,
+    })
     t.match(
       (await send('assign_slice', { slice: '0:1:0', value: [1] })).json.reason,
       'slice/invalid',
