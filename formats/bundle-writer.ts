@@ -4,16 +4,15 @@
 import { encodeBundleEntryProto, encodeBundleHeaderProto, WireWriter } from '../proto/index.ts'
 import {
   byteLengthOf,
-  type DType,
   elementCountOf,
   isNumeric,
   numberOfDType,
   Refusal,
-  type Shape,
   type TensorStream,
 } from '../tensor/index.ts'
 import { shardName } from './bundle-reader.ts'
 import { formatCheckpointState, stateFileName } from './checkpoint-state.ts'
+import type { CheckpointSlice } from './checkpoint-tensor.ts'
 import { maskCrc } from './masked-crc.ts'
 import { type SliceExtent, sliceKey } from './ordered-code.ts'
 import { compareBytes, type TableEntry } from './table-reader.ts'
@@ -27,18 +26,10 @@ export interface OutputFile {
   chunks(): AsyncIterable<Uint8Array>
 }
 
-/** A tensor in slices that together cover it, as a partitioned variable has them. Not of strings. */
-export interface SlicedTensorStream {
-  readonly name: string
-  readonly dtype: DType
-  readonly shape: Shape
-  readonly slices: readonly TensorStreamSlice[]
-}
-
-/** A slice: where it lies in the whole, and its bytes. */
-export interface TensorStreamSlice {
-  readonly starts: readonly number[]
-  readonly stream: TensorStream
+/** A tensor that may be kept in slices: its own bytes are the whole's. */
+export interface SlicedTensorStream extends TensorStream {
+  /** Together they cover it, as the parts of a partitioned variable do. */
+  readonly slices?: readonly CheckpointSlice[] | undefined
 }
 
 interface Placed {
@@ -53,7 +44,8 @@ interface Placed {
 /** What names a sliced tensor in the index. */
 interface Head {
   readonly key: Uint8Array
-  readonly tensor: SlicedTensorStream
+  readonly tensor: TensorStream
+  readonly slices: readonly CheckpointSlice[]
 }
 
 interface Layout {
@@ -71,7 +63,7 @@ interface Layout {
  */
 export async function writeBundle(
   prefix: string,
-  tensors: readonly (TensorStream | SlicedTensorStream)[],
+  tensors: readonly SlicedTensorStream[],
   tools: ChecksumTools,
 ): Promise<readonly OutputFile[]> {
   const { placed, heads } = await place(tensors)
@@ -110,7 +102,7 @@ export async function writeBundle(
   ]
 }
 
-async function place(tensors: readonly (TensorStream | SlicedTensorStream)[]): Promise<Layout> {
+async function place(tensors: readonly SlicedTensorStream[]): Promise<Layout> {
   const encoder = new TextEncoder()
   const keyed = tensors.map((tensor) => ({ key: encoder.encode(tensor.name), tensor }))
   keyed.sort((a, b) => compareBytes(a.key, b.key))
@@ -126,21 +118,28 @@ async function place(tensors: readonly (TensorStream | SlicedTensorStream)[]): P
   for (const { key, tensor } of keyed) {
     checkName(key, tensor.name, before)
     before = key
-    if (!('slices' in tensor)) {
+    const { name, dtype, slices = [] } = tensor
+    // TensorFlow's own writer leaves no trace of a single slice; no reader takes strings in slices.
+    if (slices.length < 2 || !isNumeric(dtype)) {
       await add(key, tensor)
       continue
     }
-    heads.push({ key, tensor })
-    for (const slice of tensor.slices) {
-      await add(sliceKey(tensor.name, extentsOf(slice)), slice.stream)
+    heads.push({ key, tensor, slices })
+    for (const { starts, shape, chunks } of slices) {
+      const byteLength = elementCountOf(shape) * byteLengthOf(dtype)
+      const extents = extentsOf({ starts, shape })
+      await add(sliceKey(name, extents), { name, dtype, shape, byteLength, chunks })
     }
   }
   return { placed, heads }
 }
 
 /** Every extent spelled out, as TensorFlow saves the slices of variables. */
-function extentsOf({ starts, stream }: TensorStreamSlice): readonly SliceExtent[] {
-  return starts.map((start, axis) => ({ start, length: stream.shape[axis] }))
+function extentsOf({
+  starts,
+  shape,
+}: Pick<CheckpointSlice, 'starts' | 'shape'>): readonly SliceExtent[] {
+  return starts.map((start, axis) => ({ start, length: shape[axis] }))
 }
 
 function checkName(key: Uint8Array, name: string, before: Uint8Array | undefined): void {
@@ -305,12 +304,11 @@ function writeIndex(
   )
 }
 
-function headBytes({ tensor }: Head): Uint8Array {
-  const slices = tensor.slices.map((slice) => ({ extent: [...extentsOf(slice)] }))
+function headBytes({ tensor: { dtype, shape }, slices }: Head): Uint8Array {
   return encodeBundleEntryProto({
-    dtype: numberOfDType(tensor.dtype),
-    shape: { dim: tensor.shape.map((size) => ({ size })) },
-    slices,
+    dtype: numberOfDType(dtype),
+    shape: { dim: shape.map((size) => ({ size })) },
+    slices: slices.map((slice) => ({ extent: [...extentsOf(slice)] })),
   })
 }
 

@@ -9,7 +9,6 @@ import {
   openCheckpoint,
   openNpz,
   openSafetensors,
-  type SlicedTensorStream,
   tensorsOfNpz,
   writeBundle,
   writeNpz,
@@ -42,7 +41,6 @@ import { checkContainerName, checkLabel } from './names.ts'
 import { streamOfReadable } from './readable.ts'
 import type { SpoolFolder } from './spool.ts'
 import { type StoredTensor, storedTensorReadable, storedTensors } from './stored-tensors.ts'
-import { storedReadable } from './stored-values.ts'
 
 /** What an upload says of itself. */
 interface UploadRequest {
@@ -98,7 +96,10 @@ export function createCheckpointFiles(context: Context): CheckpointFiles {
           return writeNpz(tensors.map(whole), zipTools)
         case 'tensorflow': {
           const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
-          const sliced = tensors.map((tensor) => inSlices(context, tensor) ?? whole(tensor))
+          const sliced = tensors.map((tensor) => ({
+            ...whole(tensor),
+            slices: slicesOf(context, tensor),
+          }))
           return writeTar(await writeBundle(prefix, sliced, checksumTools))
         }
         default:
@@ -108,19 +109,17 @@ export function createCheckpointFiles(context: Context): CheckpointFiles {
   }
 }
 
-/** A tensor as TensorFlow's Saver writes a partitioned variable; undefined for what it writes whole. */
-function inSlices(
+/** The slices that TensorFlow's Saver would write of a partitioned variable. */
+function slicesOf(
   { store: { values } }: Context,
   tensor: StoredTensor,
-): SlicedTensorStream | undefined {
-  const { name, dtype, shape } = tensor
-  // One slice that is all leaves no trace in TensorFlow's files; no reader takes strings in slices.
-  if (tensor.form === 'plain' || tensor.parts.length === 1 || dtype === 'string') return undefined
-  const slices = tensor.parts.map(({ entry, slice }) => ({
-    starts: slice.starts,
-    stream: streamOfReadable(name, storedReadable(values, entry.value)),
+): readonly CheckpointSlice[] | undefined {
+  if (tensor.form === 'plain') return undefined
+  return tensor.parts.map(({ entry, slice: { starts, shape } }) => ({
+    starts,
+    shape,
+    chunks: () => values.read(entry.value.valueId),
   }))
-  return { name, dtype, shape, slices }
 }
 
 /** The tensors of an uploaded file: safetensors, npz, or an archive that holds a checkpoint. */
