@@ -5,6 +5,7 @@ import { encodeGraphDef } from '../proto/index.ts'
 import type { Change, StagedValue, Staging, VariableRecord } from '../store/index.ts'
 import {
   byteLengthOf,
+  type DType,
   elementCountOf,
   isNumeric,
   Refusal,
@@ -12,7 +13,8 @@ import {
   type Tensor,
 } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { expressionContent, plannedContent } from './drawn-content.ts'
+import { isSeededDraw, plannedContent } from './drawn-content.ts'
+import { expressionContent, type PieceSource } from './expression-content.ts'
 import {
   addExpression,
   addPlan,
@@ -63,20 +65,21 @@ export async function initialWrites(
   const wanted = new Set(records.map(({ name }) => name))
   const staged = new Map<string, StagedValue>()
   const kept = new Map(known)
-  const used = new Set([...work.units.values()].flatMap(({ recipe }) => needsOf(recipe)))
+  const order = inOrder(work)
+  const { contents, used } = streamsOf(context, work, order)
   async function give(name: string, tensor: Tensor): Promise<void> {
     if (used.has(name)) kept.set(name, tensor)
     if (wanted.has(name)) staged.set(name, await staging.add(contentOfTensor(tensor)))
   }
-  for (const batch of batchesOf(inOrder(work))) {
+  for (const batch of batchesOf(order)) {
     const computed: Unit[] = []
     for (const unit of batch) {
       const { name } = unit.record
-      const content = contentOf(context, unit, used.has(name), work.stored)
+      const content = contents.get(name)
       if (content === undefined) computed.push(unit)
       else if (used.has(name)) {
         await give(name, await tensorOfContent(content, context.limits.feedBytes))
-      } else staged.set(name, await staging.add(content))
+      } else if (wanted.has(name)) staged.set(name, await staging.add(content))
     }
     const values = await compute(context, computed, kept, work.stored)
     for (const [name, tensor] of values) await give(name, tensor)
@@ -88,19 +91,58 @@ export async function initialWrites(
   })
 }
 
+/** Values that are made as streams, and the variables whose values are taken whole by others. */
+interface Streams {
+  readonly contents: ReadonlyMap<string, TensorContent>
+  readonly used: ReadonlySet<string>
+}
+
+/** What to stream: whatever can be and is not used by something that cannot. */
+function streamsOf(context: Context, work: Work, order: readonly Unit[]): Streams {
+  const contents = new Map<string, TensorContent>()
+  const used = new Set<string>()
+  // Those that use others come first, backwards.
+  for (const unit of order.toReversed()) {
+    const { name } = unit.record
+    const content = contentOf(context, work, unit, used.has(name))
+    if (content !== undefined) contents.set(name, content)
+    else for (const need of needsOf(unit.recipe)) used.add(need)
+  }
+  return { contents, used }
+}
+
 /** The unit's value as a stream, where it is at hand or too big to be computed in one piece. */
 function contentOf(
   context: Context,
+  work: Work,
   { record, recipe, shape }: Unit,
   isUsed: boolean,
-  stored: Work['stored'],
 ): TensorContent | undefined {
   if (recipe.form === 'content') return recipe.content
   if (isUsed) return undefined
   if (recipe.form === 'plan') return plannedContent(context, recipe.plan, recipe.dtype, shape)
   const { dtype } = record
   if (recipe.part !== undefined || !isNumeric(dtype)) return undefined
-  return expressionContent(context, recipe.expression, dtype, shape, stored)
+  return expressionContent(context, recipe.expression, dtype, shape, (name) =>
+    pieceSourceOf(work, name, dtype),
+  )
+}
+
+function pieceSourceOf(
+  { units, stored }: Work,
+  name: string,
+  dtype: DType,
+): PieceSource | undefined {
+  const value = stored.get(name)?.value
+  if (value !== undefined) return { form: 'stored', value }
+  const unit = units.get(name)
+  if (unit === undefined || unit.record.dtype !== dtype) return undefined
+  const { recipe, shape } = unit
+  if (recipe.form === 'plan' && isSeededDraw(recipe.plan)) {
+    return { form: 'draw', plan: recipe.plan, shape }
+  }
+  if (recipe.form !== 'expression' || recipe.part !== undefined) return undefined
+  return { form: 'expression', expression: recipe.expression }
 }
 
 function needsOf(recipe: Recipe): readonly string[] {

@@ -136,8 +136,22 @@ t.test('an expression over big values, whether they are pieced or not', async (t
     -1,
   )
   // All at once: each takes what the other has only just been given.
-  await initialize(['own', 'v'])
+  await make('third', {
+    initialized_value: 'own',
+    div: { initialized_value: 'v', add: 1 },
+  } as never)
+  await initialize(['third', 'own', 'v'])
+  const quotient = expected.map((value, at) => value / Math.fround(values[at] + 1))
+  t.equal(firstDifference(await read('third'), quotient), -1)
   t.equal(firstDifference(await read('own'), expected), -1)
+  t.equal(firstDifference(await read('v'), values), -1)
+  // One that cannot be made in pieces has the others computed whole.
+  await initialize(['wide', 'row', 'v', 'own'])
+  t.equal(firstDifference(await read('own'), expected), -1)
+  await make('loose', { kind: 'random_uniform' }, shape)
+  await make('same', { initialized_value: 'loose' })
+  await initialize(['same', 'loose'])
+  t.equal(firstDifference(await read('same'), await read('loose')), -1, 'drawn once only')
 })
 
 t.test('zeros, constants and identities of several pieces', async (t) => {
