@@ -41,15 +41,21 @@ export async function commitAssigned(
     for (const destination of destinations) {
       changes.push(await changeOf(context.engine, staging, destination))
     }
-    const committed = await context.store.catalogue.commit(changes, idempotency)
-    await Promise.all(
-      destinations.map(async ({ assigned }, index) => {
-        if (assigned === undefined) return
-        const { valueId } = committed.variables[index]
-        if (valueId === undefined) await context.engine.release(assigned.handle)
-        else await context.engine.adopt(assigned.handle, valueId)
-      }),
+    const before = destinations.flatMap(({ assigned, record }) =>
+      assigned === undefined || record === undefined ? [] : [record],
     )
+    const committed = await context.adoptions.during(before, async () => {
+      const outcome = await context.store.catalogue.commit(changes, idempotency)
+      await Promise.all(
+        destinations.map(async ({ assigned }, index) => {
+          if (assigned === undefined) return
+          const { valueId } = outcome.variables[index]
+          if (valueId === undefined) await context.engine.release(assigned.handle)
+          else await context.engine.adopt(assigned.handle, valueId)
+        }),
+      )
+      return outcome
+    })
     context.engineUse.count++
     return committed
   } catch (error) {

@@ -1,6 +1,7 @@
 // What the parts of the service share: the store, the engine, time, chance, and the order of writes.
 import type { Engine } from '../engine/index.ts'
 import type { Store } from '../store/index.ts'
+import type { Adoptions } from './adoptions.ts'
 import type { Limits } from './limits.ts'
 import type { Spool } from './spool.ts'
 import type { UpdateGraphs } from './update-graphs.ts'
@@ -14,6 +15,8 @@ export interface Context {
   readonly clock: () => number
   readonly limits: Limits
   readonly writes: WriteOrder
+  /** Commits of values that devices hold. */
+  readonly adoptions: Adoptions
   readonly spool: Spool
   /** Idempotency keys of requests that are under way. */
   readonly keysInFlight: Set<string>

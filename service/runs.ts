@@ -122,6 +122,7 @@ async function execute(
 ): Promise<{ reply: RunReply; records: ReadonlyMap<string, VariableRecord> }> {
   const names = distinct([...effects.reads, ...effects.writes])
   const records = await snapshot(context, names)
+  await context.adoptions.settled(records.values())
   const reply = await context.engine.run({
     graph: spec.graph,
     feeds: spec.feeds,

@@ -2,6 +2,7 @@
 import type { Engine } from '../engine/index.ts'
 import type { Store, StoreStatus } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
+import { createAdoptions } from './adoptions.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
@@ -80,6 +81,7 @@ export function createService(parts: ServiceParts): Service {
     keysInFlight: new Set(),
     engineUse: { count: 0 },
     engineLosses,
+    adoptions: createAdoptions(),
     graphNumbers: { next: 0 },
     updateGraphs: createUpdateGraphs(engine),
   }
