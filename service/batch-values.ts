@@ -16,6 +16,7 @@ import {
 import type { Destination } from './commit-assigned.ts'
 import type { Context } from './context.ts'
 import { initialized } from './find-variable.ts'
+import { isExpressionForm } from './initial-expression.ts'
 import { initialWrites } from './initialize.ts'
 import { holdValue, runUpdate, type UpdateArguments, type UpdateTarget } from './one-op.ts'
 import { gatherBytes, type ReadableValue } from './readable.ts'
@@ -127,7 +128,10 @@ export function createBatchValues(
 
   async function tensorOf(present: Present): Promise<Tensor | undefined> {
     if (present.kind === 'given') return present.tensor
-    return present.kind === 'held' ? engine.read(present.assigned.handle) : undefined
+    if (present.kind !== 'held') return undefined
+    const { handle, dtype, shape } = present.assigned
+    checkBatchBytes(elementCountOf(shape) * byteLengthOf(dtype), maxBytes)
+    return engine.read(handle)
   }
 
   return {
@@ -158,8 +162,9 @@ export function createBatchValues(
     async initialize(name) {
       const state = stateOf(name)
       const { record } = state
+      // Of the others' values only an expression takes any.
       const known = new Map<string, Tensor>()
-      for (const other of written) {
+      for (const other of isExpressionForm(record.initializer) ? written : []) {
         const tensor = await tensorOf(stateOf(other).present)
         if (tensor !== undefined) known.set(other, tensor)
       }

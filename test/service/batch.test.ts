@@ -1,5 +1,6 @@
 import t from 'tap'
-import type { Tensor } from '../../tensor/index.ts'
+import type { BatchOperation } from '../../service/index.ts'
+import { type Tensor, tensorOfElements } from '../../tensor/index.ts'
 import { refused } from '../helper/refused.ts'
 import { make, numbersOf, openWatched, vector } from './watched-service.ts'
 
@@ -89,4 +90,31 @@ t.test('batches on the engine', async (t) => {
       refused({ reason: 'tensor/batch-too-large', message: 'Operation 0 (initialize of x)' }),
     )
   })
+
+  t.test(
+    'a value that the engine holds is brought back only where the batch may hold as much',
+    async (t) => {
+      const { service: small, out: left } = await openWatched(t, { batchBytes: 8 })
+      await make(small, 'x', vector(1, 2, 3))
+      const scatter = {
+        op: 'scatter_add',
+        name: 'x',
+        input: async () => ({
+          tensors: new Map<string, Tensor>([
+            ['indices', tensorOfElements('int32', [1], [0])],
+            ['updates', vector(5)],
+          ]),
+        }),
+      } as const
+      const batch = (operations: readonly BatchOperation[]) =>
+        small.writes.batch({ container: '', operations, byteLength: 8, described })
+      await t.rejects(
+        batch([scatter, { op: 'read_value', name: 'x', slice: '0' }]),
+        refused({ reason: 'tensor/batch-too-large', message: 'Operation 1 (read_value of x)' }),
+      )
+      t.equal(left.size, 0)
+      await batch([scatter])
+      t.same(await numbersOf(small, 'x'), [6, 2, 3])
+    },
+  )
 })
