@@ -15,7 +15,9 @@ interface SchemaError {
 
 /** Compiles a route's schema into its check. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const check = Compile(schema)
+  // A misspelt filter or option that is passed over would do something else than was asked.
+  const isClosed = httpPart === 'querystring'
+  const check = Compile(isClosed ? { ...schema, additionalProperties: false } : schema)
   const converts = httpPart !== 'body' && hasOtherThanText(schema)
   return (value: unknown) => {
     // What stays a stream is checked by whoever reads it; its media type has been checked.

@@ -20,14 +20,28 @@ export function socketTo(base: string): Promise<Socket> {
 
 const silenceMs = 3_000
 
+const mostTries = 8
+
 /**
  * Sends the pieces as they are and gathers all that comes back until the server ends the connection,
- * or has said nothing for a while.
+ * or has said nothing for a while. A server that has more to do than its machine can is asked again.
  */
 export async function exchange(
   base: string,
-  pieces: Iterable<string | Uint8Array>,
+  pieces: readonly (string | Uint8Array)[],
   mostSilenceMs = silenceMs,
+): Promise<readonly RawReply[]> {
+  for (let tries = 1; ; tries++) {
+    const replies = await exchangeOnce(base, pieces, mostSilenceMs)
+    if (replies.at(-1)?.status !== 503 || tries === mostTries) return replies
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+  }
+}
+
+async function exchangeOnce(
+  base: string,
+  pieces: readonly (string | Uint8Array)[],
+  mostSilenceMs: number,
 ): Promise<readonly RawReply[]> {
   const socket = await socketTo(base)
   const received: Buffer[] = []

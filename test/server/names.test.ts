@@ -149,3 +149,22 @@ t.test('filters are literal, whatever they look like, and take no time', async (
     }
   }
 })
+
+t.test('a filter or option that is misspelt is refused, not passed over', async (t) => {
+  const ground = await layGround(t)
+  const before = await ground.digest()
+  for (const [line, wishes] of [
+    ['GET /v1/variables?prefx=known', {}],
+    ['GET /v1/variables/known:read_value?slise=0:1', {}],
+    ['POST /v1/variables/known:assign?retrun=value', { json: [4, 5, 6] }],
+    ['DELETE /v1/variables/known?continer=other', {}],
+    ['POST /v1/variables:initialize?names=whole', { json: {} }],
+  ] as const) {
+    const { status, json, headers, text } = await ground.ask(line, wishes)
+    t.equal(status, 400, `${line}: ${text}`)
+    isProblem(t, { status, headers, body: text }, line)
+    t.equal(json.reason, 'http/invalid-querystring')
+    t.match(json.detail, /^The query must not have "(prefx|slise|retrun|continer|names)"\.$/)
+  }
+  await ground.stands(t, before, 'after all')
+})
