@@ -67,9 +67,7 @@ export class CommitLane {
     try {
       const group = groupOf(commits.map(({ request }) => request))
       const { text, failures } = await this.#writer.call('commits', group, [group.bytes.buffer])
-      const noted = (index: number): boolean =>
-        commits[index].request.idempotency?.note !== undefined
-      const outcomes = outcomesOfText(text, noted)
+      const outcomes = outcomesOfText(text)
       commits.forEach(({ settled }, index) => {
         const failure = failures.get(index)
         settled(outcomes[index], failure === undefined ? undefined : errorOf(failure))

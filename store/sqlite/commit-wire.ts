@@ -127,7 +127,8 @@ type WireOutcome = readonly [
   replayed: boolean,
   variables: readonly WireVariable[],
   checkpoints: readonly string[],
-  note: Json | undefined,
+  /** Absent where there is none; null is one. */
+  note?: Json,
 ]
 
 /** What commits did, as text; null where one was refused. */
@@ -139,17 +140,15 @@ export function textOfOutcomes(outcomes: readonly (Committed | undefined)[]): st
       const wire = variables.map(
         (one): WireVariable => [one.container, one.name, one.version, one.valueId ?? null],
       )
-      return [sequence, replayed, wire, checkpoints, note]
+      const outcome = [sequence, replayed, wire, checkpoints] as const
+      return note === undefined ? outcome : [...outcome, note]
     }),
   )
 }
 
-/** What {@link textOfOutcomes} said. `noted`: whether each commit gave a note, which may be null. */
-export function outcomesOfText(
-  text: string,
-  noted: (index: number) => boolean,
-): (Committed | undefined)[] {
-  return (JSON.parse(text) as (WireOutcome | null)[]).map((wire, index) => {
+/** What {@link textOfOutcomes} said. */
+export function outcomesOfText(text: string): (Committed | undefined)[] {
+  return (JSON.parse(text) as (WireOutcome | null)[]).map((wire) => {
     if (wire === null) return undefined
     const [sequence, replayed, variables, checkpoints, note] = wire
     return {
@@ -162,7 +161,7 @@ export function outcomesOfText(
         valueId: valueId ?? undefined,
       })),
       checkpoints,
-      ...(note !== null || noted(index) ? { note } : {}),
+      ...(note === undefined ? {} : { note }),
     }
   })
 }

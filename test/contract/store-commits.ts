@@ -54,6 +54,44 @@ export function commitFacts(t: Test, { driver, opened }: Suite): void {
     }
   })
 
+  t.test('commits refused half way leave nothing, and their neighbours whole', async (t) => {
+    const store = await opened(t)
+    await store.catalogue.commit([create('shared', null, { collections: ['c'] })])
+    const rounds = Array.from({ length: 60 }, (_, index) => index)
+    const values = await Promise.all(rounds.map((index) => stage(store, contentOf(8, index))))
+    // Every third fails at its last change, after it has written all kinds of rows.
+    const results = await Promise.allSettled(
+      rounds.map((index) =>
+        store.catalogue.commit([
+          create(`v${index}`, values[index], { collections: ['c'] }),
+          write('shared', null),
+          save({ names: [`v${index}`], labels: ['newest'] }),
+          ...(index % 3 === 1 ? [create('shared', null)] : []),
+        ]),
+      ),
+    )
+    const done = rounds.filter((index) => index % 3 !== 1)
+    t.same(
+      rounds.filter((index) => results[index].status === 'fulfilled'),
+      done,
+    )
+    const sequences = results.flatMap((one) =>
+      one.status === 'fulfilled' ? [one.value.sequence] : [],
+    )
+    t.same(
+      sequences,
+      done.map((_, place) => place + 2),
+    )
+    t.match(await store.catalogue.variable('', 'shared'), { version: done.length })
+    const { items } = await store.catalogue.collectionMembers('', 'c', { limit: 1000 })
+    t.same(items, [{ variable: 'shared' }, ...done.map((index) => ({ variable: `v${index}` }))])
+    const saved = await store.catalogue.listCheckpoints({}, { limit: 1000 })
+    t.equal(saved.items.length, done.length)
+    t.same(saved.items[0].labels, ['newest'])
+    await store.sweep()
+    for (const index of done) t.same(await bytesOfVariable(store, `v${index}`), contentOf(8, index))
+  })
+
   t.test('commits of one variable keep the order in which they were asked for', async (t) => {
     const store = await opened(t)
     await store.catalogue.commit([create('v', null)])
@@ -104,6 +142,20 @@ export function commitFacts(t: Test, { driver, opened }: Suite): void {
     now += 100
     t.equal(await store.catalogue.idempotent('k'), undefined)
     t.equal((await once('other')).replayed, false)
+  })
+
+  t.test('a note is kept with an outcome and given back with it, whatever it is', async (t) => {
+    const store = await opened(t)
+    const notes = [undefined, null, false, { text: 'x', list: [1, null] }] as const
+    for (const [index, note] of notes.entries()) {
+      const idempotency = { key: `k${index}`, digest: 'd', keepMs: 100, note }
+      const first = await store.catalogue.commit([save()], idempotency)
+      t.same(first.note, note)
+      const again = await store.catalogue.commit([save()], { ...idempotency, note: 'another' })
+      t.match(again, { replayed: true, sequence: first.sequence })
+      t.strictSame(again.note, note)
+      t.strictSame((await store.catalogue.idempotent(`k${index}`))?.committed.note, note)
+    }
   })
 
   t.test('a refused commit does not use its idempotency key up', async (t) => {
