@@ -14,13 +14,7 @@ import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { initialWrites } from './initialize.ts'
 import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
-import {
-  findNamed,
-  findPartitioned,
-  isPartitioned,
-  type NamedVariable,
-  versionOf,
-} from './partitioned.ts'
+import { findNamed, isPartitioned, type NamedVariable, versionOf } from './partitioned.ts'
 import { unknownVariable } from './unknown-variable.ts'
 import { type CreateReply, type CreateRequest, createVariable } from './variable-create.ts'
 import { variableKey } from './write-order.ts'
@@ -262,7 +256,7 @@ async function initialize(
         name,
         version,
       }))
-      return withWholes(context, written, wholes)
+      return withWholes(written, wholes)
     } finally {
       await staging.discard()
     }
@@ -283,23 +277,20 @@ function checkVersions(
 }
 
 /** What was written, with each whole in place of its parts. */
-async function withWholes(
-  context: Context,
+function withWholes(
   written: readonly Written[],
   wholes: readonly PartitionedRecord[],
-): Promise<readonly Written[]> {
+): readonly Written[] {
   if (wholes.length === 0) return written
-  const wholeOfPart = new Map<string, string>()
-  for (const whole of wholes) for (const name of namesOf(whole)) wholeOfPart.set(name, whole.name)
+  const byName = new Map(written.map((one) => [one.name, one]))
   const told = new Map<string, Written>()
-  for (const one of written) {
-    const name = wholeOfPart.get(one.name)
-    if (name === undefined) told.set(one.name, one)
-    else if (!told.has(name)) {
-      const { container } = one
-      const version = versionOf(await findPartitioned(context, container, name))
-      told.set(name, { container, name, version })
-    }
+  for (const whole of wholes) {
+    const { container, name, parts } = whole
+    const versions = parts.map((part) => byName.get(part.name)?.version ?? part.version)
+    const version = versions.reduce((sum, one) => sum + one, 0)
+    const asOne = { container, name, version }
+    for (const part of parts) told.set(part.name, asOne)
   }
-  return [...told.values()]
+  const found = written.map((one) => told.get(one.name) ?? one)
+  return [...new Set(found)]
 }

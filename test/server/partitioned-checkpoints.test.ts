@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { byteSourceOf, type OutputFile, openTar, writeTar } from '../../formats/index.ts'
+import {
+  byteSourceOf,
+  type OutputFile,
+  openTar,
+  writeBundle,
+  writeTar,
+} from '../../formats/index.ts'
+import { bytesOfChunks, tools } from '../helper/tools.ts'
 import { startServer, type TestServer } from './helper.ts'
 import { roomOf } from './room.ts'
 
@@ -228,9 +235,7 @@ async function goldenTar(): Promise<Uint8Array> {
       },
     }
   })
-  const pieces: Uint8Array[] = []
-  for await (const piece of writeTar(files).chunks()) pieces.push(piece)
-  return Buffer.concat(pieces)
+  return bytesOfChunks(writeTar(files).chunks())
 }
 
 t.test(
@@ -258,6 +263,45 @@ t.test(
     }
   },
 )
+
+/** A bundle of `w`, [[0, 1], [2, 3]], in four slices of one element each. */
+async function tiledTar(): Promise<Uint8Array> {
+  const bytes = Uint8Array.of(0, 1, 2, 3)
+  const streamOf = (shape: readonly number[], piece: Uint8Array) => ({
+    name: 'w',
+    dtype: 'uint8' as const,
+    shape,
+    byteLength: piece.byteLength,
+    async *chunks() {
+      yield piece
+    },
+  })
+  const slices = [0, 1, 2, 3].map((place) => ({
+    starts: [place >> 1, place & 1],
+    ...streamOf([1, 1], bytes.subarray(place, place + 1)),
+  }))
+  const bundle = await writeBundle('m', [{ ...streamOf([2, 2], bytes), slices }], tools)
+  return bytesOfChunks(writeTar(bundle).chunks())
+}
+
+t.test('slices along two axes are one tensor too, though no partitioning gives them', async (t) => {
+  const server = roomOf(shared)
+  const id = await upload(server, await tiledTar())
+  const { json } = await server.call(`GET /v1/checkpoints/${id}`)
+  t.match(json.tensors, [{ name: 'w', shape: [2, 2], nbytes: 4 }])
+  t.equal(json.tensors[0].parts.length, 4)
+  const made = await server.call(`POST /v1/checkpoints/${id}:restore`, { json: { create: true } })
+  t.same(made.json.created, ['w'])
+  t.notOk('parts' in (await server.call('GET /v1/variables/w')).json)
+  t.same(await shownOf(server, 'w'), [
+    [0, 1],
+    [2, 3],
+  ])
+  await server.call('DELETE /v1/variables/w')
+  await make(server, 'w', { shape: [2, 2], dtype: 'uint8', partitions: 2 })
+  await server.call(`POST /v1/checkpoints/${id}:restore`, { json: {} })
+  t.same(await shownOf(server, 'w/part_1'), [[2, 3]])
+})
 
 t.test('safetensors and npz hold the whole', async (t) => {
   const server = roomOf(shared)
