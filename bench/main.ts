@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Measured, measure, type Row, tableOf } from './frame.ts'
 import { checkpointRows } from './rows/checkpoint.ts'
+import { fileRows } from './rows/files.ts'
 import { httpRows } from './rows/http.ts'
 import { initializeRows } from './rows/initialize.ts'
 import { largeRows } from './rows/large.ts'
@@ -20,7 +21,7 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, large, checkpoint, initialize, scale or predict (may be repeated)
+  --group NAME    http, large, checkpoint, files, initialize, scale or predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -50,7 +51,7 @@ async function main(): Promise<void> {
       process.stderr.write(`${row.name}: ${measured.ratio.toFixed(2)} of ${row.against.name}\n`)
     }
   }
-  if (['http', 'large', 'checkpoint', 'initialize'].some(grouped)) {
+  if (['http', 'large', 'checkpoint', 'files', 'initialize'].some(grouped)) {
     const service = await startService()
     try {
       if (grouped('http')) {
@@ -63,6 +64,11 @@ async function main(): Promise<void> {
         notes.push(await growth())
       }
       if (grouped('checkpoint')) await run(await checkpointRows(service))
+      if (grouped('files')) {
+        const { rows, growth, close } = await fileRows(service)
+        await run(rows).finally(close)
+        notes.push(await growth())
+      }
       if (grouped('initialize')) {
         const { rows, growth } = await initializeRows(service)
         await run(rows)
