@@ -7,7 +7,7 @@ import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
-import { unknownVariable } from './variable-create.ts'
+import { unknownVariable } from './unknown-variable.ts'
 
 /** How one asks for the members of a collection. */
 interface MembersRequest {

@@ -218,5 +218,3 @@ function checkSize(name: string, dtype: DType, shape: Shape, limits: Limits): vo
     { fix: 'See GET /v1/limits.', names: { variable: name } },
   )
 }
-
-export { unknownVariable } from './unknown-variable.ts'

@@ -4,7 +4,7 @@
 import type { StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { unknownVariable } from './variable-create.ts'
+import { unknownVariable } from './unknown-variable.ts'
 import { variableKey } from './write-order.ts'
 
 /** How a wait may end before its time. */
