@@ -24,10 +24,11 @@ export async function checkpointTensor(
   checkpoint: CheckpointRecord,
   name: string,
 ): Promise<ReadableValue> {
+  const entry = await context.store.catalogue.checkpointEntry(checkpoint.id, name)
+  if (entry !== undefined) return storedReadable(context.store.values, entry.value)
   const slices: CheckpointEntry[] = []
-  for await (const entry of everyEntry(context, checkpoint.id)) {
-    if (entry.name === name) return storedReadable(context.store.values, entry.value)
-    if (entry.slice !== undefined) slices.push(entry)
+  for await (const one of everyEntry(context, checkpoint.id)) {
+    if (one.slice !== undefined) slices.push(one)
   }
   const whole = wholesOf(slices).find((one) => one.name === name)
   if (whole !== undefined) return storedTensorReadable(context, whole)

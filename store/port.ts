@@ -412,6 +412,8 @@ export interface Catalogue {
     filter: { readonly container?: string | undefined; readonly label?: string | undefined },
     page: PageRequest,
   ): Promise<Page<CheckpointRecord>>
+  /** One tensor by its stored name; undefined where the checkpoint or the tensor is not there. */
+  checkpointEntry(id: string, name: string): Promise<CheckpointEntry | undefined>
   /** Sorted by name, bytewise. */
   checkpointEntries(id: string, page?: PageRequest): Promise<Page<CheckpointEntry>>
   /** Where a label pointed, newest first; also after the checkpoints are gone. */

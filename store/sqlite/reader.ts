@@ -245,6 +245,17 @@ export class CatalogueReader {
     return pageOf(rows, page.limit, checkpointOf, (row) => String(row.checkpoint_id))
   }
 
+  /** One entry by its name. */
+  checkpointEntry(id: string, name: string): CheckpointEntry | undefined {
+    const row = this.#connection.get<EntryRow>(
+      `SELECT name, slice, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
+       WHERE checkpoint_id = ? AND name = ?`,
+      checkpointNumberOf(id) ?? 0,
+      name,
+    )
+    return row && entryOf(row)
+  }
+
   /** A page of entries, sorted by name. Refuses (NOT_FOUND) a checkpoint that is not there. */
   checkpointEntries(id: string, page: PageRequest): Page<CheckpointEntry> {
     checkLimit(page)
@@ -268,16 +279,7 @@ export class CatalogueReader {
         ...(after === undefined ? [] : [after]),
         page.limit + 1,
       )
-      return pageOf(
-        rows,
-        page.limit,
-        (row) => ({
-          name: row.name,
-          value: required(valueRecordOf(row)),
-          slice: sliceOf(row.slice),
-        }),
-        (row) => row.name,
-      )
+      return pageOf(rows, page.limit, entryOf, (row) => row.name)
     })
   }
 
@@ -448,6 +450,10 @@ export class CatalogueReader {
 interface EntryRow extends ValueRow {
   readonly name: string
   readonly slice: string | null
+}
+
+function entryOf(row: EntryRow): CheckpointEntry {
+  return { name: row.name, value: required(valueRecordOf(row)), slice: sliceOf(row.slice) }
 }
 
 interface LabelRow {

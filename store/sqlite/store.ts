@@ -284,6 +284,7 @@ export class SqliteStore implements Store {
       checkpoint: async (ref, container) => this.#read(() => reader.checkpoint(ref, container)),
       listCheckpoints: async (filter, page) =>
         this.#read(() => reader.listCheckpoints(filter, page)),
+      checkpointEntry: async (id, name) => this.#read(() => reader.checkpointEntry(id, name)),
       checkpointEntries: (id, page) =>
         page === undefined
           ? this.#allEntries(id)

@@ -45,6 +45,11 @@ export function checkpointFacts(t: Test, { opened }: Suite): void {
       items.map(({ name }) => name),
       ['b', 'w'],
     )
+    for (const item of items) {
+      t.same(await store.catalogue.checkpointEntry(checkpoints[0], item.name), item)
+    }
+    t.equal(await store.catalogue.checkpointEntry(checkpoints[0], 'a'), undefined)
+    t.equal(await store.catalogue.checkpointEntry('77', 'b'), undefined)
     t.same(await store.values.bytes(items[0].value.valueId), contentOf(2, 2))
     t.same(await store.values.bytes(items[1].value.valueId), contentOf(3, 1))
   })

@@ -251,4 +251,31 @@ export function stagingFacts(t: Test, { opened }: Suite): void {
     t.same(await valueOfVariable(store, 'a'), await valueOfVariable(store, 'b'))
     t.ok(Buffer.from(await bytesOfVariable(store, 'b')).equals(content))
   })
+
+  t.test('what is at hand is what a read gives, before, during and after a write', async (t) => {
+    const store = await opened(t)
+    const { catalogue, values } = store
+    t.equal(catalogue.variableAtHand('', 'w'), undefined)
+    await catalogue.commit([create('w', await stage(store, contentOf(100, 0)))])
+    for (let turn = 1; turn <= 4; turn++) {
+      const record = await catalogue.variable('', 'w')
+      const known = catalogue.variableAtHand('', 'w')
+      if (known !== undefined) t.same(known, record)
+      const { valueId } = await valueOfVariable(store, 'w')
+      const read = await values.bytes(valueId)
+      const atHand = values.atHand(valueId)
+      if (atHand !== undefined) t.same(atHand, read)
+      // What a reader does to its own bytes is not seen by others.
+      read.fill(255)
+      t.same(await values.bytes(valueId), contentOf(100, turn - 1))
+      const committing = catalogue.commit([write('w', await stage(store, contentOf(100, turn)))])
+      const before = catalogue.variableAtHand('', 'w')
+      t.ok(before === undefined || before.version === turn)
+      await committing
+      const after = catalogue.variableAtHand('', 'w')
+      t.ok(after === undefined || after.version === turn + 1)
+    }
+    await catalogue.commit([{ kind: 'delete_variable', container: '', name: 'w' }])
+    t.equal(catalogue.variableAtHand('', 'w'), undefined)
+  })
 }
