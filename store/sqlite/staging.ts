@@ -1,18 +1,17 @@
 // Intake on the calling thread: cuts a stream into chunks, hands them to bulk workers to be hashed
 // and kept, and remembers what each token stands for until a commit or `discard`.
-import { createHash, hash } from 'node:crypto'
-import { crc32c } from '@node-rs/crc32'
-import {
-  byteLengthOf,
-  elementCountOf,
-  formatShape,
-  isNumeric,
-  Refusal,
-  type TensorStream,
-} from '../../tensor/index.ts'
+import { isNumeric, Refusal } from '../../tensor/index.ts'
 import type { StagedValue, Staging, ValueId, ValueRecord } from '../port.ts'
 import type { BulkLane, BulkPool, Lease } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
+import {
+  checkSize,
+  chunkedContent,
+  type Incoming,
+  inlineContent,
+  piecesOf,
+  smallContentOf,
+} from './contents.ts'
 import { chunkByteLength, inlineByteLength } from './limits.ts'
 import type {
   LooseChunk,
@@ -52,27 +51,6 @@ export interface SealedStaging {
   readonly loose: readonly LooseChunk[]
 }
 
-type Incoming = Omit<TensorStream, 'name'>
-
-function checkSize({ dtype, shape, byteLength }: Incoming): void {
-  const count = elementCountOf(shape)
-  const wanted = isNumeric(dtype) ? count * byteLengthOf(dtype) : byteLength
-  if (byteLength === wanted && Number.isSafeInteger(byteLength) && byteLength >= 0) return
-  throw new Refusal(
-    'INVALID_ARGUMENT',
-    'tensor/size-mismatch',
-    `A ${dtype} tensor of shape ${formatShape(shape)} takes ${wanted} bytes; ${byteLength} were given.`,
-  )
-}
-
-function wrongLength(tensor: Incoming, seen: string): Refusal {
-  return new Refusal(
-    'INVALID_ARGUMENT',
-    'tensor/size-mismatch',
-    `A tensor of ${tensor.byteLength} bytes was announced; ${seen} came.`,
-  )
-}
-
 function closed(): Refusal {
   return new Refusal(
     'FAILED_PRECONDITION',
@@ -80,53 +58,6 @@ function closed(): Refusal {
     'The staging was committed or discarded and takes nothing more.',
     { fix: 'Stage the values again.' },
   )
-}
-
-/**
- * Cuts a stream into pieces of `pieceByteLength` (the last may be shorter), each in memory from
- * `allocate` that is the taker's from then on.
- */
-async function* piecesOf(
-  tensor: Incoming,
-  pieceByteLength: number,
-  allocate: (byteLength: number) => ArrayBuffer,
-): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  let remaining = tensor.byteLength
-  let piece: Uint8Array<ArrayBuffer> | undefined
-  let filled = 0
-  for await (const bytes of tensor.chunks()) {
-    let offset = 0
-    while (offset < bytes.byteLength) {
-      if (remaining === 0) throw wrongLength(tensor, 'more')
-      if (piece === undefined) {
-        const wanted = Math.min(pieceByteLength, remaining)
-        piece = new Uint8Array(allocate(wanted), 0, wanted)
-      }
-      const length = Math.min(bytes.byteLength - offset, piece.byteLength - filled)
-      piece.set(bytes.subarray(offset, offset + length), filled)
-      filled += length
-      offset += length
-      remaining -= length
-      if (filled < piece.byteLength) continue
-      yield piece
-      piece = undefined
-      filled = 0
-    }
-  }
-  if (remaining > 0) throw wrongLength(tensor, `${tensor.byteLength - remaining}`)
-}
-
-/** The whole of a small tensor in memory from `memory`. */
-async function smallContentOf(tensor: Incoming, memory: SmallMemory): Promise<Uint8Array> {
-  const content = memory.take(tensor.byteLength)
-  let filled = 0
-  for await (const bytes of tensor.chunks()) {
-    if (bytes.byteLength > content.byteLength - filled) throw wrongLength(tensor, 'more')
-    content.set(bytes, filled)
-    filled += bytes.byteLength
-  }
-  if (filled < content.byteLength) throw wrongLength(tensor, `${filled}`)
-  return content
 }
 
 /** One staging. `open` until its first commit or `discard`. */
@@ -444,23 +375,6 @@ export class SqliteStaging implements Staging {
   }
 }
 
-/** What a value is, beside its bytes. */
-type Header = Pick<Incoming, 'dtype' | 'shape' | 'byteLength'>
-
-function inlineContent({ dtype, shape, byteLength }: Header, bytes: Uint8Array): StagedContent {
-  const digest = hash('sha256', bytes, 'buffer')
-  const content = { kind: 'inline', crc32c: crc32c(bytes), bytes } as const
-  return { dtype, shape: [...shape], byteLength, digest, content }
-}
-
-function chunkedContent(
-  { dtype, shape, byteLength }: Header,
-  chunks: readonly Uint8Array[],
-): StagedContent {
-  const digest = chunks.length === 1 ? chunks[0] : digestOfChunks(chunks)
-  return { dtype, shape: [...shape], byteLength, digest, content: { kind: 'chunked', chunks } }
-}
-
 function fillGaps({ bytes, gaps }: PatchedChunk, base: Uint8Array): void {
   for (const { begin, end } of gaps) bytes.set(base.subarray(begin, end), begin)
 }
@@ -474,11 +388,4 @@ function unknownBase(): Refusal {
       fix: 'Read again what named it.',
     },
   )
-}
-
-/** The digest of content in several chunks: SHA-256 of their digests. */
-function digestOfChunks(chunks: readonly Uint8Array[]): Uint8Array {
-  const whole = createHash('sha256')
-  for (const digest of chunks) whole.update(digest)
-  return new Uint8Array(whole.digest())
 }

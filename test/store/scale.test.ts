@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { openStore } from '../../store/index.ts'
-import { variableListQuery } from '../../store/sqlite/reader.ts'
+import { variableListQuery } from '../../store/sqlite/variable-list.ts'
 import { contentOf, create, save, stage, temporaryFolder, write } from '../helper/store.ts'
 
 const clock = (): number => 1
