@@ -9,16 +9,14 @@ import {
   type Tensor,
   unpackStrings,
 } from '../../tensor/index.ts'
-import type { CheckFailure, Command, KernelId, Submitted } from '../device/device.ts'
+import type { Command, KernelId, Submitted } from '../device/device.ts'
 import type { Assigned, ValueBinding, ValueKey } from '../engine.ts'
 import type { HostStep, Patch, Source, Stretch, TensorValue, Variable } from '../ops/index.ts'
 import {
   type Finish,
   type Instruction,
   type KernelOperand,
-  type PlannedKernel,
   type ResultPlace,
-  refusalOfCheck,
   type Slot,
   type SlotCommand,
   type SlotId,
@@ -28,6 +26,7 @@ import {
 import type { DeviceBuffer } from './device-buffer.ts'
 import { dirtyRanges } from './dirty.ts'
 import { Exchanges } from './exchanges.ts'
+import { refusalOfFailure } from './failure.ts'
 import type { Residency } from './residency.ts'
 import type { StateOverlay } from './state.ts'
 
@@ -139,7 +138,11 @@ export class Execution {
     }
     const submitted = await this.#sent(instruction, residency, commands)
     if (submitted.failure !== undefined) {
-      throw await this.#refusalOf(submitted.failure, commands, offset, instruction, stage)
+      const sent = { commands, planned: instruction.commands, offset }
+      const list = stage.kernels.find(({ device }) => device === instruction.device)
+      const submit = (again: readonly Command[]): Promise<Submitted> =>
+        residency.submit(again, this.#buffers.values())
+      throw await refusalOfFailure(submitted.failure, sent, list?.planned ?? [], submit)
     }
     for (const [place, source] of reads.entries()) {
       const bytes = submitted.reads[place]
@@ -415,32 +418,6 @@ export class Execution {
       const residency = this.#host.residency(device)
       if (!residency.isUnmade(buffer)) residency.giveBack(buffer)
     }
-  }
-
-  /** The failed check in words; runs the commands before it once more to see the values it read. */
-  async #refusalOf(
-    failure: CheckFailure,
-    commands: readonly Command[],
-    offset: number,
-    { commands: planned, device }: Extract<Instruction, { readonly kind: 'submit' }>,
-    stage: Stage,
-  ): Promise<Refusal> {
-    const residency = this.#host.residency(device)
-    const dispatch = planned[failure.command - offset]
-    if (dispatch.kind !== 'dispatch') throw new Error('a check failed in no kernel')
-    const list = stage.kernels.find((kernels) => kernels.device === device)?.planned ?? []
-    const { kernel, checks, inputs }: PlannedKernel = list[dispatch.kernel]
-    const command = commands[failure.command]
-    if (command.kind !== 'dispatch') throw new Error('a check failed in no kernel')
-    const reads = kernel.inputs.map(({ elementCount }, place): Command => {
-      return { kind: 'read', buffer: command.buffers[place], offset: 0, elementCount }
-    })
-    const before = commands.slice(0, failure.command).filter((one) => one.kind !== 'read')
-    const again = await residency.submit([...before, ...reads], this.#buffers.values())
-    const tensors = inputs.map(({ dtype, shape }, place) =>
-      numericTensor(dtype as NumericTensor['dtype'], [elementCountOf(shape)], again.reads[place]),
-    )
-    return refusalOfCheck(checks[failure.code], kernel, failure.position, tensors)
   }
 }
 

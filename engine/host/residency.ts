@@ -11,6 +11,7 @@ import {
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
 import type { ByteRange, HeldBytes, ValueKey } from '../engine.ts'
 import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
+import { buffersOf, madeBy, madeBytes, shift } from './commands.ts'
 import type { DeviceBuffer } from './device-buffer.ts'
 import { type Edit, Edits } from './edits.ts'
 
@@ -410,29 +411,4 @@ function sumOf(buffers: Iterable<DeviceBuffer>): number {
   let sum = 0
   for (const buffer of buffers) sum += byteLengthOfBuffer(buffer)
   return sum
-}
-
-function madeBytes(command: Command): number {
-  return command.kind === 'allocate' ? command.elementCount * byteLengthOf(command.dtype) : 0
-}
-
-function shift(submitted: Submitted, by: number): Submitted {
-  const { reads, failure } = submitted
-  if (failure === undefined) return submitted
-  return { reads, failure: { ...failure, command: failure.command - by } }
-}
-
-function buffersOf(command: Command): readonly BufferId[] {
-  switch (command.kind) {
-    case 'dispatch':
-      return command.buffers
-    case 'copy':
-      return [command.from, command.to]
-    default:
-      return [command.buffer]
-  }
-}
-
-function madeBy(command: Command): readonly BufferId[] {
-  return command.kind === 'allocate' ? [command.buffer] : []
 }

@@ -1,6 +1,6 @@
 // Plans one stage: what is needed and not there yet, fused into kernels, placed on devices, with
 // transfers where a value is elsewhere than wanted, and temporaries reused once they are dead.
-import { elementCountOf, type NumericTensor, Refusal } from '../../tensor/index.ts'
+import { elementCountOf, type NumericTensor } from '../../tensor/index.ts'
 import type { DeviceFacts } from '../device/device.ts'
 import type { Kernel, ScalarType } from '../ir/index.ts'
 import type {
@@ -12,6 +12,7 @@ import type {
   Value,
   Variable,
 } from '../ops/index.ts'
+import { demandOf } from './demand.ts'
 import {
   type Donors,
   type InPlace,
@@ -25,8 +26,8 @@ import { type FusedComputes, fuse, usualLimits } from './fuse.ts'
 import { itemsOf } from './group.ts'
 import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './kernel.ts'
 import type { Need } from './need.ts'
-import { inputsOf, patchesSince, patchKernel } from './patch.ts'
-import { deviceOfText, inability } from './placing.ts'
+import { inputsOf, patchesSince, patchKernel, sourcesOf } from './patch.ts'
+import { placedOn } from './placing.ts'
 import { Segments } from './segments.ts'
 import type { Finish, Pause, ResultPlace, Slot, SlotId, Stage } from './stage.ts'
 import { Placement } from './stage.ts'
@@ -134,7 +135,7 @@ class StagePlanner {
     steps: readonly HostStep[],
     assigned: readonly VariableState[] | undefined,
   ): void {
-    const demanded = this.#demand(sources, steps)
+    const demanded = demandOf(this.#placement, sources, steps)
     const kept = new Set<Source>(sources)
     for (const step of demanded.steps) for (const one of sourcesOf(step.inputs)) kept.add(one)
     for (const patch of demanded.patches) {
@@ -201,39 +202,6 @@ class StagePlanner {
     if (!this.#target.fuse) return { ...unfused(splats), kernels: computes }
     const { maxBuffersPerKernel: buffers, types } = this.#target.devices[0]
     return fuse(computes, kept, { ...usualLimits, buffers }, splats, types)
-  }
-
-  /** Computes, patches and steps that are needed and not there, producers first. */
-  #demand(
-    sources: readonly Source[],
-    steps: readonly HostStep[],
-  ): { readonly computes: Compute[]; readonly patches: Patch[]; readonly steps: HostStep[] } {
-    const computes = new Set<Compute>()
-    const patches = new Set<Patch>()
-    const wantedSteps = new Set<HostStep>()
-    const stack: (Source | HostStep)[] = [...sources, ...steps]
-    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      const owner = 'kind' in next && next.kind === 'step' ? next.step : next
-      if (!('kind' in owner)) {
-        if (this.#placement.ran.has(owner) || wantedSteps.has(owner)) continue
-        wantedSteps.add(owner)
-        stack.push(...sourcesOf(owner.inputs))
-      } else if (owner.kind === 'compute') {
-        if (this.#placement.isAvailable(owner) || computes.has(owner)) continue
-        computes.add(owner)
-        stack.push(...sourcesOf(owner.inputs))
-      } else if (owner.kind === 'patch') {
-        if (this.#placement.isAvailable(owner) || patches.has(owner)) continue
-        patches.add(owner)
-        stack.push(...sourcesOf(inputsOf(owner)))
-      }
-    }
-    const byId = (a: { readonly id: number }, b: { readonly id: number }): number => a.id - b.id
-    return {
-      computes: [...computes].sort(byId),
-      patches: [...patches].sort(byId),
-      steps: [...wantedSteps].sort(byId),
-    }
   }
 
   #emitKernel(
@@ -335,39 +303,10 @@ class StagePlanner {
     )
   }
 
-  /** The device asked for, where it can; else the CPU, which is said in the report. */
-  #deviceFor(compute: Compute | Patch, kernel: Kernel): string {
-    const { devices } = this.#target
-    const asked = deviceOfText(compute.device)
-    const exact = devices.find((facts) => facts.name === asked?.name)
-    const sameType = devices.find(
-      (facts) => asked !== undefined && facts.name.startsWith(asked.type),
-    )
-    const preferred = exact ?? sameType ?? devices[0]
-    if (asked !== undefined && preferred.name !== asked.name) {
-      this.#softPlaced.push({
-        node: compute.node,
-        device: preferred.name,
-        reason: `there is no ${asked.name}`,
-      })
-    }
-    const problem = inability(preferred, kernel)
-    if (problem === undefined) return preferred.name
-    const able = devices.find((facts) => inability(facts, kernel) === undefined)
-    if (able === undefined) {
-      throw new Refusal(
-        'UNIMPLEMENTED',
-        'device/unable',
-        `No device can run op ${compute.op} of node "${compute.node}": ${preferred.name} ${problem}.`,
-        { names: { node: compute.node, op: compute.op, device: preferred.name } },
-      )
-    }
-    this.#softPlaced.push({
-      node: compute.node,
-      device: able.name,
-      reason: `${preferred.name} ${problem}`,
-    })
-    return able.name
+  #deviceFor(node: Compute | Patch, kernel: Kernel): string {
+    const { device, softPlaced } = placedOn(this.#target.devices, node, kernel)
+    this.#softPlaced.push(...softPlaced)
+    return device
   }
 
   #emitStep(step: HostStep): void {
@@ -462,10 +401,6 @@ function placeOnHost(value: TensorValue): Exclude<ResultPlace, { readonly kind: 
   return value.kind === 'known'
     ? { kind: 'tensor', tensor: value.tensor, shape: value.shape }
     : { kind: 'host', source: value.source, shape: value.shape }
-}
-
-function sourcesOf(values: readonly TensorValue[]): readonly Source[] {
-  return values.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
 }
 
 /** What a value's content is kept under. */

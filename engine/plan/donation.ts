@@ -5,7 +5,7 @@ import { visit } from '../ir/index.ts'
 import type { Patch, Source, TensorValue, Variable } from '../ops/index.ts'
 import type { Item } from './group.ts'
 import type { KernelOperand, PlannedKernel } from './kernel.ts'
-import { inputsOf, patchesSince } from './patch.ts'
+import { inputsOf, patchesSince, sourcesOf } from './patch.ts'
 import { variableKey } from './tracing.ts'
 
 /** Variables, by their keys, whose buffers a run may change. */
@@ -33,8 +33,6 @@ export function lastUses(
 }
 
 function operandsOf(item: Item): readonly KernelOperand[] {
-  const sourcesOf = (values: readonly TensorValue[]): readonly Source[] =>
-    values.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
   switch (item.kind) {
     case 'kernel':
       return [...item.computes, ...item.planned.inputs]

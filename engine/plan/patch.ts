@@ -2,7 +2,12 @@
 // run again it takes them out again. Both touch nothing but the elements that they replace.
 import { elementCountOf, sameShape } from '../../tensor/index.ts'
 import { expressionBuilder, type Kernel } from '../ir/index.ts'
-import { Builder, type Patch, type TensorValue, type Variable } from '../ops/index.ts'
+import { Builder, type Patch, type Source, type TensorValue, type Variable } from '../ops/index.ts'
+
+/** Where values come from that have still to be computed or brought. */
+export function sourcesOf(values: readonly TensorValue[]): readonly Source[] {
+  return values.flatMap((value) => (value.kind === 'array' ? [value.source] : []))
+}
 
 /** Everything that a patch reads. */
 export function inputsOf({ base, values, places }: Patch): readonly TensorValue[] {

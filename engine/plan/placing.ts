@@ -1,9 +1,49 @@
 // Which device a kernel can run on, and which one a node's text asks for.
+import { Refusal } from '../../tensor/index.ts'
 import type { DeviceFacts } from '../device/device.ts'
 import { type Kernel, type ScalarType, visit } from '../ir/index.ts'
 
+/** Nodes that run elsewhere than asked, with the reason. */
+type SoftPlaced = readonly {
+  readonly node: string
+  readonly device: string
+  readonly reason: string
+}[]
+
+/**
+ * The device that a kernel runs on: the one that its node asks for, where it can; else one that can,
+ * which is said. The first device is the preferred one. Refuses (UNIMPLEMENTED `device/unable`) what none can.
+ */
+export function placedOn(
+  devices: readonly DeviceFacts[],
+  { device, node, op }: { readonly device: string; readonly node: string; readonly op: string },
+  kernel: Kernel,
+): { readonly device: string; readonly softPlaced: SoftPlaced } {
+  const asked = deviceOfText(device)
+  const exact = devices.find((facts) => facts.name === asked?.name)
+  const sameType = devices.find((facts) => asked !== undefined && facts.name.startsWith(asked.type))
+  const preferred = exact ?? sameType ?? devices[0]
+  const softPlaced =
+    asked !== undefined && preferred.name !== asked.name
+      ? [{ node, device: preferred.name, reason: `there is no ${asked.name}` }]
+      : []
+  const problem = inability(preferred, kernel)
+  if (problem === undefined) return { device: preferred.name, softPlaced }
+  const able = devices.find((facts) => inability(facts, kernel) === undefined)
+  if (able === undefined) {
+    throw new Refusal(
+      'UNIMPLEMENTED',
+      'device/unable',
+      `No device can run op ${op} of node "${node}": ${preferred.name} ${problem}.`,
+      { names: { node, op, device: preferred.name } },
+    )
+  }
+  const reason = `${preferred.name} ${problem}`
+  return { device: able.name, softPlaced: [...softPlaced, { node, device: able.name, reason }] }
+}
+
 /** Why the device cannot run the kernel; undefined where it can. */
-export function inability(facts: DeviceFacts, kernel: Kernel): string | undefined {
+function inability(facts: DeviceFacts, kernel: Kernel): string | undefined {
   const buffers = [...kernel.inputs, ...kernel.outputs]
   if (buffers.length > facts.maxBuffersPerKernel) {
     return `binds at most ${facts.maxBuffersPerKernel} buffers`
@@ -26,9 +66,7 @@ export function inability(facts: DeviceFacts, kernel: Kernel): string | undefine
 }
 
 /** Type and full name of the device that a node asks for: `/job:w/gpu:1` is `/device:GPU:1`. */
-export function deviceOfText(
-  text: string,
-): { readonly type: string; readonly name: string } | undefined {
+function deviceOfText(text: string): { readonly type: string; readonly name: string } | undefined {
   const match = /(?:^|\/)(?:device:)?(cpu|gpu)(?::(\d+|\*))?$/i.exec(text)
   if (match === null) return undefined
   const type = `/device:${match[1].toUpperCase()}:`
