@@ -20,8 +20,13 @@ export function answerBrokenRequest(
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const refusal = refusalOf(error)
   refused(refusal.reason)
-  // Node keeps the reply that is under way on this socket there; within one, no other can be sent.
+  // Node keeps the reply that is under way on this socket there.
   const { _httpMessage: underWay } = socket as Socket & { readonly _httpMessage?: ServerResponse }
+  if (underWay?.req.complete) {
+    // What cannot be read came after a whole request, which is still owed its own answer.
+    underWay.once('close', () => socket.destroy())
+    return
+  }
   if (socket.writable && underWay?.headersSent !== true) {
     // The path is not known where the request could not be read.
     const problem = problemOf(refusal, '/')

@@ -32,11 +32,16 @@ function writers(): Writer[] {
   ]
 }
 
-/** How long a loop goes on: so often, and no time after that long. */
+/** How long a loop goes on: so often, and after that long no more, but for the first few times. */
 export interface Extent {
   readonly times: number
   readonly mostMs: number
 }
+
+const fewestKills = 3
+/** Before a kill at least so many writes are acknowledged, if that takes no longer than .. */
+const fewestWrites = 12
+const longestWritingMs = 8_000
 
 /** Kills a server on `directory` while it is written to, and looks at it after each time. */
 export async function killAgainAndAgain(
@@ -52,7 +57,7 @@ export async function killAgainAndAgain(
   const firstStartMs = server.startedWithinMs
   let longestStartMs = 0
   let time = 0
-  while (time < times && performance.now() - begun < mostMs) {
+  while (time < times && (time < fewestKills || performance.now() - begun < mostMs)) {
     time += 1
     problems.push(...(await writeUntilKilled(server, all, 60 + chance.whole(400))))
     // Now and then it is killed again while it recovers.
@@ -87,7 +92,12 @@ async function writeUntilKilled(
     while (!isOver && (await writer.write(connections[index])));
   })
   const settled = Promise.allSettled(writing)
-  await new Promise((resolve) => setTimeout(resolve, lengthMs))
+  const acknowledged = (): number => all.reduce((sum, writer) => sum + writer.acknowledged, 0)
+  const enough = acknowledged() + fewestWrites
+  const begun = performance.now()
+  do {
+    await new Promise((resolve) => setTimeout(resolve, lengthMs))
+  } while (acknowledged() < enough && performance.now() - begun < longestWritingMs)
   await server.kill()
   isOver = true
   const outcomes = await settled

@@ -5,8 +5,8 @@ import { killAgainAndAgain } from '../helper/kill-loop.ts'
 import { temporaryFolder } from '../helper/store.ts'
 
 const seed = seedOf(process.argv, Date.now() % 1_000_000)
-const extent = { times: 10, mostMs: 18_000 }
-const mostStartMs = 20_000
+const extent = { times: 10, mostMs: 16_000 }
+const mostStartMs = 30_000
 
 t.test(`nothing acknowledged is lost or done twice in some kills (seed ${seed})`, async (t) => {
   const report = await killAgainAndAgain(temporaryFolder(t), extent, chanceFrom(seed))
