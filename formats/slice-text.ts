@@ -28,9 +28,6 @@ const maxParts = 2 * maxRank + 1
 // Room for that many parts of three short numbers each.
 const maxTextLength = 8192
 
-const wanted =
-  'a NumPy basic index: integers, start:stop:step, ... and newaxis (or None), separated by commas'
-
 function bad(text: string, problem: string): Refusal {
   const shown = JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}..` : text)
   return new Refusal('INVALID_ARGUMENT', 'slice/invalid', `The slice ${shown} ${problem}.`, {
@@ -63,11 +60,11 @@ function parsePart(word: string, text: string): IndexPart {
   if (word === '...' || word === 'Ellipsis') return { kind: 'ellipsis' }
   if (word === 'None' || word === 'newaxis' || word === 'np.newaxis') return { kind: 'newaxis' }
   const bounds = word.split(':').map((bound) => bound.trim())
-  if (word === '' || bounds.length > 3) throw bad(text, `has ${shownPart(word)} where ${wanted}`)
+  if (word === '' || bounds.length > 3) throw badPart(word, text)
   const numbers = bounds.map((bound) => parseNumber(bound, word, text))
   if (bounds.length === 1) {
     const [value] = numbers
-    if (value === undefined) throw bad(text, `has ${shownPart(word)} where ${wanted}`)
+    if (value === undefined) throw badPart(word, text)
     return { kind: 'integer', value }
   }
   const [start, stop, step = 1] = numbers
@@ -75,15 +72,17 @@ function parsePart(word: string, text: string): IndexPart {
   return { kind: 'range', start, stop, step }
 }
 
-function shownPart(word: string): string {
-  return word === '' ? 'an empty part' : JSON.stringify(word.slice(0, 100))
+function badPart(word: string, text: string): Refusal {
+  const shown = word === '' ? 'an empty part' : JSON.stringify(word.slice(0, 100))
+  return bad(text, `holds ${shown}, which is no integer, start:stop:step, ... or newaxis (None)`)
 }
 
 function parseNumber(bound: string, word: string, text: string): number | undefined {
   if (bound === '' || bound === 'None') return undefined
-  const value = /^[+-]?\d{1,16}$/.test(bound) ? Number(bound) : Number.NaN
+  if (!/^[+-]?\d+$/.test(bound)) throw badPart(word, text)
+  const value = Number(bound)
   if (!Number.isSafeInteger(value)) {
-    throw bad(text, `has ${shownPart(word)} where ${wanted} are taken; numbers stay below 2^53`)
+    throw bad(text, `holds ${JSON.stringify(bound.slice(0, 30))}, which is beyond 2^53`)
   }
   // Not -0, which would be seen in texts.
   return value + 0
