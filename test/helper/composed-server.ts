@@ -1,5 +1,6 @@
 // A server put together piece by piece, so that a test can wrap the store that its service is built
 // on, close it, and open its data directory again.
+import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { createEngine } from '../../engine/index.ts'
 import { buildApp } from '../../server/index.ts'
@@ -22,6 +23,8 @@ export interface ComposedServer {
   readonly service: Service
   /** The store itself, without what is wrapped around it. */
   readonly store: Store
+  /** Node's own server, whose time limits a test may shorten. */
+  readonly http: Server
   close(): Promise<void>
 }
 
@@ -52,6 +55,7 @@ export async function openComposed(parts: Parts): Promise<ComposedServer> {
     base,
     service,
     store,
+    http: app.server,
     async close() {
       await app.close()
       await service.close()

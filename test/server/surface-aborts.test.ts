@@ -3,8 +3,8 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { chanceFrom, seedOf } from '../helper/chance.ts'
-import { type Ground, layGround } from '../helper/ground.ts'
-import { requestText, socketTo } from '../helper/raw.ts'
+import { type Ground, isProblem, layGround } from '../helper/ground.ts'
+import { exchange, requestText, socketTo } from '../helper/raw.ts'
 import { contentOf } from '../helper/store.ts'
 
 const seed = seedOf(process.argv, Date.now() % 1_000_000)
@@ -130,6 +130,33 @@ t.test('readers that do not read take no memory and nobody else time', async (t)
   reading.resume()
   await once(reading, 'close')
   t.ok(received > byteLength, 'who reads on in the end gets all')
+})
+
+t.test('headers and bodies that do not come end with 408, and others are served', async (t) => {
+  const ground = await layGround(t)
+  // Node looks at its connections every few seconds, whatever their limits.
+  ground.http.headersTimeout = 200
+  ground.http.requestTimeout = 400
+  const before = await ground.digest()
+  const head = 'POST /v1/variables/known:assign HTTP/1.1\r\nhost: x\r\n'
+  const type = (name: string): string => `content-type: application/${name}\r\n`
+  const slow: Readonly<Record<string, string>> = {
+    'half a header': `${head}content-ty`,
+    'half a JSON body': `${head}${type('json')}content-length: 7\r\n\r\n[4,5`,
+    'half a raw body': `${head}${type('octet-stream')}content-length: 12\r\n\r\n1234`,
+    'chunks without an end': `${head}${type('json')}transfer-encoding: chunked\r\n\r\n7\r\n[4,5,6]\r\n`,
+  }
+  const replies = Object.entries(slow).map(async ([name, text]) => {
+    const [reply] = await exchange(ground.base, [text], 20_000)
+    t.equal(reply?.status, 408, `${name}: ${reply?.body}`)
+    if (reply !== undefined) isProblem(t, reply, name)
+  })
+  for (let time = 0; time < 10; time++) {
+    t.equal((await ground.ask('GET /v1/variables/whole:read_value')).json.value, 7)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  await Promise.all(replies)
+  await ground.stands(t, before, 'after all')
 })
 
 /** Bytes of buffers and of the heap. What the system keeps for sockets is not among them. */
