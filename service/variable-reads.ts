@@ -17,8 +17,6 @@ import { sliceReadable } from './slices.ts'
 import { storedReadable } from './stored-values.ts'
 import type { VersionWaits } from './version-waits.ts'
 
-export { findVariable, type InitializedVariable, initialized } from './find-variable.ts'
-
 /** What a name stands for. */
 export interface VariableValue {
   readonly container: string

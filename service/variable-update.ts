@@ -7,11 +7,11 @@ import type { Committed, Idempotency, Json, VariableRecord } from '../store/inde
 import type { Tensor } from '../tensor/index.ts'
 import { commitAssigned } from './commit-assigned.ts'
 import type { Context } from './context.ts'
+import { findVariable } from './find-variable.ts'
 import { once } from './idempotency.ts'
 import { checkType, runUpdate, type UpdateArguments, type UpdateTarget } from './one-op.ts'
 import { type Declaration, digestOfTensor } from './tensor-input.ts'
 import { type UpdateVerbName, updateVerb } from './update-verbs.ts'
-import { findVariable } from './variable-reads.ts'
 import { variableKey } from './write-order.ts'
 import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
 

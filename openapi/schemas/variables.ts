@@ -151,17 +151,3 @@ export const WrittenValue = Type.Object(
   },
   { title: 'WrittenValue' },
 )
-
-/** A variable's value in JSON. */
-export const VariableValue = Type.Object(
-  {
-    name: Type.String(),
-    container: Type.String(),
-    version: Type.Integer(),
-    dtype: Type.String(),
-    shape: Type.Array(Type.Integer()),
-    value: Type.Optional(Type.Unknown()),
-    b64: Type.Optional(Type.String()),
-  },
-  { title: 'VariableValue' },
-)
