@@ -2,24 +2,9 @@
 // stretch of memory, because copying nested objects costs more than what most commits do.
 import type { DType, Shape } from '../../tensor/index.ts'
 import type { Change, Committed, Idempotency, Json, ValueId } from '../port.ts'
-import type { CommitRequest, LooseChunk, SealedPack, StagedContent } from './messages.ts'
+import type { CommitBulk, CommitGroup, CommitRequest, StagedContent } from './messages.ts'
 
 const digestByteLength = 32
-
-/** Several commits, in order. */
-export interface CommitGroup {
-  /** JSON of what each is, but for bytes. */
-  readonly text: string
-  /** Digests and inline contents, in the order in which the text names them. */
-  readonly bytes: Uint8Array<ArrayBuffer>
-  /** What commits of large values bring along, by their place in the group. */
-  readonly bulk: ReadonlyMap<number, Bulk>
-}
-
-interface Bulk {
-  readonly packs: readonly SealedPack[]
-  readonly loose: readonly LooseChunk[]
-}
 
 /** A staged value in the text: its digest follows in the bytes, then its content or its chunks' digests. */
 type WireValue = readonly [
@@ -60,7 +45,7 @@ function wireChange(change: Change): Change {
 /** Puts commits into one message. */
 export function groupOf(requests: readonly CommitRequest[]): CommitGroup {
   const bytes = new Uint8Array(requests.reduce((sum, one) => sum + wireByteLengthOf(one), 0))
-  const bulk = new Map<number, Bulk>()
+  const bulk = new Map<number, CommitBulk>()
   let offset = 0
   const put = (part: Uint8Array): void => {
     bytes.set(part, offset)

@@ -1,7 +1,6 @@
 // What the calling thread asks of the store worker and of the bulk workers: types only.
 import type { DType, Shape } from '../../tensor/index.ts'
 import type { Change, Idempotency, ValueId } from '../port.ts'
-import type { CommitGroup } from './commit-wire.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { StoreLimits } from './limits.ts'
 
@@ -47,6 +46,22 @@ export interface CommitRequest {
   readonly loose: readonly LooseChunk[]
   /** Milliseconds since the epoch. */
   readonly now: number
+}
+
+/** Several commits, in order. */
+export interface CommitGroup {
+  /** JSON of what each is, but for bytes. */
+  readonly text: string
+  /** Digests and inline contents, in the order in which the text names them. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** What commits of large values bring along, by their place in the group. */
+  readonly bulk: ReadonlyMap<number, CommitBulk>
+}
+
+/** Packs and chunks that are new with a commit. */
+export interface CommitBulk {
+  readonly packs: readonly SealedPack[]
+  readonly loose: readonly LooseChunk[]
 }
 
 /** Chunks to be copied into one new pack. */

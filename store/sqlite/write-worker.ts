@@ -2,9 +2,15 @@
 // synced wait in the port and make up the next batch.
 import { parentPort, workerData } from 'node:worker_threads'
 import { WorkerServer } from './calls.ts'
-import { type CommitGroup, requestsOf, textOfOutcomes } from './commit-wire.ts'
+import { requestsOf, textOfOutcomes } from './commit-wire.ts'
 import { type ErrorRecord, recordOf } from './errors.ts'
-import type { CommitRequest, WriterCalls, WriterNotice, WriterSetup } from './messages.ts'
+import type {
+  CommitGroup,
+  CommitRequest,
+  WriterCalls,
+  WriterNotice,
+  WriterSetup,
+} from './messages.ts'
 import { type Outcome, Writer } from './writer.ts'
 
 /** The log is brought into the catalogue at a quiet moment from here on .. */
