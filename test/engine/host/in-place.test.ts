@@ -224,6 +224,8 @@ const scatterGraph = graphDef([
   node('x', 'ScatterAdd', ['a', 'rows', 'few'], both),
   node('grow', 'AssignAdd', ['a', 'all'], T),
   placeholder('places', 'int32'),
+  constant('wide', i32([3], [4096, 12, 2])),
+  node('big', 'BroadcastTo', ['look_a', 'wide'], { ...T, Tidx: type('int32') }),
   node('late', 'GatherV2', ['x', 'places', 'axis'], {
     Tparams: type('float32'),
     Tindices: type('int32'),
@@ -287,6 +289,36 @@ t.test('a value that a run changed in place', async (t) => {
     const late = await session.step({ ...step, fetches: ['late'], targets: [], feeds })
     t.match(late, /indices\[0\] = 12 is not in \[0, 12\)/)
     t.same(await session.contents(), before)
+  })
+
+  await t.test('is either of its values also after a run for which memory was short', async (t) => {
+    const device = referenceDevice({ memoryBytes: 100_000 })
+    const session = await openStored(device, scatterGraph, names, [12, 2], always)
+    t.teardown(() => session.engine.close())
+    const before = await session.contents()
+    const former = session.bindings()
+    const run = { graph: 'g', feeds: {}, fetches: ['big'], targets: [], container: '', device: '' }
+    const step = {
+      fetches: [],
+      targets: ['x'],
+      feeds: one(3),
+      after: 'adopt',
+      looksBack: true,
+    } as const
+    await session.step(step)
+    const after = await session.contents()
+    t.notSame(after, before)
+    await t.rejects(session.engine.run({ ...run, variables: former }), {
+      code: 'RESOURCE_EXHAUSTED',
+    })
+    t.same(await session.contents(), after)
+    await session.step(step)
+    await t.rejects(session.engine.run({ ...run, variables: session.bindings() }), {
+      code: 'RESOURCE_EXHAUSTED',
+    })
+    await session.step({ ...step, after: 'release' })
+    await session.step(step)
+    await session.contents()
   })
 
   await t.test('is left alone where others read it while it is written', async (t) => {
