@@ -56,7 +56,9 @@ export function leaveCollections(
 ): void {
   for (const collection of collections) {
     const { changes } = connection.run(
-      'DELETE FROM collection_member WHERE container = ? AND collection = ? AND variable = ?',
+      // By itself SQLite takes the primary key here, and looks at every member of the collection.
+      `DELETE FROM collection_member INDEXED BY collection_member_by_variable
+       WHERE container = ? AND collection = ? AND variable = ?`,
       container,
       collection,
       variable,
