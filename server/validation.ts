@@ -18,13 +18,15 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   // A misspelt filter or option that is passed over would do something else than was asked.
   const isClosed = httpPart === 'querystring'
   const check = Compile(isClosed ? { ...schema, additionalProperties: false } : schema)
+  const known = isClosed ? Object.keys(Object(schema).properties ?? {}) : []
   const converts = httpPart !== 'body' && hasOtherThanText(schema)
   return (value: unknown) => {
     // What stays a stream is checked by whoever reads it; its media type has been checked.
     if (httpPart === 'body' && value instanceof Readable) return { value }
     const converted = converts && !isEmpty(value) ? Value.Convert(schema, value) : value
     if (check.Check(converted)) return { value: converted }
-    return { error: new Error(describe(check.Errors(converted), httpPart ?? 'request')) }
+    const sentence = describe(check.Errors(converted), httpPart ?? 'request', known)
+    return { error: new Error(sentence) }
   }
 }
 
@@ -47,14 +49,20 @@ const placeOf: Readonly<Record<string, string>> = {
   headers: 'The headers',
 }
 
-/** One sentence on the first thing that is wrong. */
-function describe(errors: readonly SchemaError[], httpPart: string): string {
+/** A sentence on the first thing that is wrong, and on what is `known` where it is not among that. */
+function describe(
+  errors: readonly SchemaError[],
+  httpPart: string,
+  known: readonly string[],
+): string {
   const place = placeOf[httpPart] ?? 'The request'
   const extra = errors.find(({ keyword }) => keyword === 'additionalProperties')
   if (extra !== undefined) {
     const { additionalProperties } = extra.params as { additionalProperties: readonly string[] }
     const where = pathOf(extra.instancePath)
-    return `${place}${where && `'s ${where}`} must not have ${additionalProperties.map((name) => `"${name}"`).join(', ')}.`
+    const names = additionalProperties.map((name) => `"${name}"`).join(', ')
+    const taken = known.length === 0 ? '' : ` It takes ${known.join(', ')}.`
+    return `${place}${where && `'s ${where}`} must not have ${names}.${taken}`
   }
   const [first] = errors
   if (first === undefined) return `${place} does not fit.`

@@ -234,6 +234,48 @@ function after(
   }
 }
 
+/** Writes of a batch. */
+export type Together = readonly Pick<Writing, 'name' | 'shape' | 'value'>[]
+
+/** Adds in a batch: all or nothing, and one version for each variable however often it is written. */
+export function batchCommand(adds: Together, isKeyed: boolean): Command {
+  return command(`batch ${JSON.stringify(adds)}`, async (model, real) => {
+    const operations = adds.map(({ name, shape, value }) => {
+      const values = Array.from({ length: sizeOf(shape) }, (_, index) => value + index)
+      return { op: 'assign_add', name, value: nested(shape, values) }
+    })
+    const path = 'POST /v1/variables:batch'
+    const { status, json } = await askKeyed(model, real, path, isKeyed, { json: { operations } })
+    const problems = adds.map(({ name, shape }) => {
+      const variable = model.variables.get(name)
+      if (variable === undefined) return 404
+      if (String(variable.shape) !== String(shape)) return 422
+      return variable.values === undefined ? 409 : undefined
+    })
+    const allowed = problems.filter((problem) => problem !== undefined)
+    if (allowed.length > 0) {
+      // A value without its shape may be told from a variable without a value in either order.
+      const any = allowed.includes(422) ? [...allowed, 409] : allowed
+      if (!any.includes(status)) throw new Error(`the batch gave ${status}, not one of ${any}`)
+      return
+    }
+    same(status, 200, 'batch')
+    const sums = new Map<string, readonly number[]>()
+    for (const { name, value } of adds) {
+      const present = sums.get(name) ?? model.variables.get(name)?.values ?? []
+      sums.set(
+        name,
+        present.map((one, index) => one + value + index),
+      )
+    }
+    for (const [name, values] of sums) {
+      write(model, name, values)
+      const told = json.results.find((one: { name: string }) => one.name === name)
+      adopt(model, name, told.version)
+    }
+  })
+}
+
 /** Deletes a variable. */
 export function deleteCommand(name: string, condition: Condition, isKeyed: boolean): Command {
   return command(`delete ${name} ${condition}`, async (model, real) => {

@@ -7,6 +7,7 @@ import { type ComposedServer, openComposed } from '../helper/composed-server.ts'
 import { connectionTo } from '../helper/connection.ts'
 import { temporaryFolder } from '../helper/store.ts'
 import {
+  batchCommand,
   createCommand,
   deleteCommand,
   dropCommand,
@@ -54,6 +55,11 @@ const verb = fc.constantFrom(
 )
 const writing = fc.record({ name, verb, shape, value, condition, isKeyed: fc.boolean() })
 
+const adds = fc.array(fc.record({ name, shape: fc.constant([2]), value }), {
+  minLength: 1,
+  maxLength: 4,
+})
+
 const commands = fc.commands(
   [
     creation.map(createCommand),
@@ -62,6 +68,8 @@ const commands = fc.commands(
     writing.map(writeCommand),
     writing.map(writeCommand),
     writing.map(writeCommand),
+    fc.tuple(adds, fc.boolean()).map((given) => batchCommand(...given)),
+    fc.tuple(adds, fc.boolean()).map((given) => batchCommand(...given)),
     fc.tuple(name, condition, fc.boolean()).map((given) => deleteCommand(...given)),
     fc.constant(resendCommand),
     fc.constant(saveCommand),
