@@ -14,7 +14,7 @@ import {
 import { type BundleEntry, readBundleEntry } from './bundle-entry.ts'
 import { checkTiling, joinSlices, resolveSlice, type TensorSlice } from './bundle-slice.ts'
 import { readStringLayout, unpackStoredStrings } from './bundle-string.ts'
-import { chunkLength, sliceSource } from './byte-source.ts'
+import { sliceSource, streamRange } from './byte-source.ts'
 import {
   binaryText,
   type CheckpointLimits,
@@ -28,6 +28,7 @@ import {
 } from './checkpoint-tensor.ts'
 import { sliceKey } from './ordered-code.ts'
 import { refusingWireErrors } from './refusal-of-wire.ts'
+import { wholeItems } from './slice-read.ts'
 import { readTable } from './table-reader.ts'
 import type { ChecksumTools } from './tools.ts'
 
@@ -225,18 +226,28 @@ function swapped(bytes: Uint8Array, length: number): Uint8Array {
   return copy
 }
 
-async function* storedChunks(
-  { header, shards, tools }: Opening,
+async function* storedChunks(opening: Opening, entry: BundleEntry): AsyncGenerator<Uint8Array> {
+  const chunks = checkedChunks(opening, entry)
+  if (!opening.header.isBigEndian) {
+    yield* chunks
+    return
+  }
+  const length = componentLength(entry)
+  for await (const chunk of wholeItems(chunks, length)) yield swapped(chunk, length)
+}
+
+async function* checkedChunks(
+  { shards, tools }: Opening,
   entry: BundleEntry,
 ): AsyncGenerator<Uint8Array> {
   const source = shards.get(entry.shard) as ByteSource
-  const end = entry.offset + entry.size
+  let left = entry.size
   let crc = 0
-  for (let at = entry.offset; at < end; at += chunkLength) {
-    const chunk = await source.read(at, Math.min(chunkLength, end - at))
+  for await (const chunk of streamRange(source, entry.offset, entry.size)) {
     crc = tools.crc32c(chunk, crc)
-    if (at + chunk.byteLength === end) checkCrc(entry, crc)
-    yield header.isBigEndian ? swapped(chunk, componentLength(entry)) : chunk
+    left -= chunk.byteLength
+    if (left === 0) checkCrc(entry, crc)
+    yield chunk
   }
   if (entry.size === 0) checkCrc(entry, crc)
 }

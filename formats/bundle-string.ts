@@ -2,7 +2,7 @@
 // Converted, as a stream, to and from the byte form that the rest of the product keeps.
 // Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc (ReadStringTensor)
 import type { ByteSource } from '../tensor/index.ts'
-import { chunkLength, streamRange } from './byte-source.ts'
+import { streamRange } from './byte-source.ts'
 import { damagedTensor } from './checkpoint-tensor.ts'
 import { maskCrc } from './masked-crc.ts'
 import type { ChecksumTools } from './tools.ts'
@@ -103,17 +103,16 @@ export async function* unpackStoredStrings(
     }
   }
   crc = crc32c(await source.read(layout.lengthsByteLength, 4), crc)
-  const start = layout.lengthsByteLength + 4
-  for (let at = start; at < source.byteLength; at += chunkLength) {
-    const chunk = await source.read(at, Math.min(chunkLength, source.byteLength - at))
-    crc = crc32c(chunk, crc)
-    if (at + chunk.byteLength < source.byteLength) yield chunk
-    else if (crc === wantedCrc) {
-      yield chunk
-      return
-    }
-  }
-  if (crc !== wantedCrc) {
+  const check = () => {
+    if (crc === wantedCrc) return
     throw damagedTensor(name, 'crc-mismatch', 'has bytes whose checksum differs from the index')
   }
+  let left = layout.stringsByteLength
+  for await (const chunk of streamRange(source, layout.lengthsByteLength + 4, left)) {
+    crc = crc32c(chunk, crc)
+    left -= chunk.byteLength
+    if (left === 0) check()
+    yield chunk
+  }
+  if (layout.stringsByteLength === 0) check()
 }

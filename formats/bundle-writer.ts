@@ -15,26 +15,32 @@ import { formatCheckpointState, stateFileName } from './checkpoint-state.ts'
 import type { CheckpointSlice } from './checkpoint-tensor.ts'
 import { maskCrc } from './masked-crc.ts'
 import { type SliceExtent, sliceKey } from './ordered-code.ts'
+import {
+  cutOutput,
+  joinedOutputs,
+  lazyOutput,
+  type OutputBytes,
+  type OutputFile,
+  type OutputTensor,
+  outputOf,
+  outputOfTensor,
+} from './output.ts'
 import { compareBytes, type TableEntry } from './table-reader.ts'
 import { writeTable } from './table-writer.ts'
 import type { ChecksumTools } from './tools.ts'
 
-/** A file to be written: `chunks` gives its `byteLength` bytes, and may be called again. */
-export interface OutputFile {
-  readonly name: string
-  readonly byteLength: number
-  chunks(): AsyncIterable<Uint8Array>
+/** A tensor that may be kept in slices: its own bytes are the whole's. */
+export interface SlicedTensorStream extends OutputTensor {
+  /** Together they cover it, as the parts of a partitioned variable do. */
+  readonly slices?: readonly OutputSlice[] | undefined
 }
 
-/** A tensor that may be kept in slices: its own bytes are the whole's. */
-export interface SlicedTensorStream extends TensorStream {
-  /** Together they cover it, as the parts of a partitioned variable do. */
-  readonly slices?: readonly CheckpointSlice[] | undefined
-}
+/** A slice to be written. */
+export type OutputSlice = CheckpointSlice & Pick<OutputTensor, 'content' | 'readRange'>
 
 interface Placed {
   readonly key: Uint8Array
-  readonly tensor: TensorStream
+  readonly tensor: OutputTensor
   readonly offset: number
   readonly size: number
   /** CRC-32C of the stored bytes; undefined until they have been streamed once. */
@@ -45,7 +51,7 @@ interface Placed {
 interface Head {
   readonly key: Uint8Array
   readonly tensor: TensorStream
-  readonly slices: readonly CheckpointSlice[]
+  readonly slices: readonly OutputSlice[]
 }
 
 interface Layout {
@@ -67,39 +73,41 @@ export async function writeBundle(
   tools: ChecksumTools,
 ): Promise<readonly OutputFile[]> {
   const { placed, heads } = await place(tensors)
-  const last = placed.at(-1)
-  const dataLength = last === undefined ? 0 : last.offset + last.size
   const indexLength = writeIndex(placed, heads, tools).byteLength
   const name = prefix.slice(prefix.lastIndexOf('/') + 1)
   const state = new TextEncoder().encode(formatCheckpointState([name]))
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+  const data = joinedOutputs(placed.map((one) => storedOutput(one, tools)))
+  const index = lazyOutput(indexLength, async () => {
+    for (const one of placed) {
+      one.crc ??= tools.known?.get(contentOf(one.tensor) ?? '')
+      if (one.crc === undefined) for await (const _ of storedChunks(one, tools));
+    }
+    return writeIndex(placed, heads, tools)
+  })
   return [
-    {
-      name: shardName(prefix, 0, 1),
-      byteLength: dataLength,
-      async *chunks() {
-        for (const one of placed) yield* storedChunks(one, tools)
-      },
-    },
-    {
-      name: `${prefix}.index`,
-      byteLength: indexLength,
-      async *chunks() {
-        for (const one of placed) {
-          if (one.crc !== undefined) continue
-          for await (const _ of storedChunks(one, tools));
-        }
-        yield writeIndex(placed, heads, tools)
-      },
-    },
-    {
-      name: `${folder}${stateFileName}`,
-      byteLength: state.byteLength,
-      async *chunks() {
-        yield state
-      },
-    },
+    { name: shardName(prefix, 0, 1), ...data },
+    { name: `${prefix}.index`, ...index },
+    { name: `${folder}${stateFileName}`, ...outputOf(state) },
   ]
+}
+
+/** Under which name the checksum of the stored bytes is remembered: strings are stored in another form. */
+function contentOf({ dtype, content }: OutputTensor): string | undefined {
+  if (content === undefined) return undefined
+  return `bundle ${dtype === 'string' ? 'strings' : 'numbers'} ${content}`
+}
+
+/** The tensor's bytes as the data file holds them. */
+function storedOutput(one: Placed, tools: ChecksumTools): OutputBytes {
+  const plain = one.tensor.dtype === 'string' ? undefined : outputOfTensor(one.tensor)
+  return {
+    byteLength: one.size,
+    chunks(range) {
+      if (range === undefined) return storedChunks(one, tools)
+      return plain?.chunks(range) ?? cutOutput(storedChunks(one, tools), range)
+    },
+  }
 }
 
 async function place(tensors: readonly SlicedTensorStream[]): Promise<Layout> {
@@ -125,10 +133,9 @@ async function place(tensors: readonly SlicedTensorStream[]): Promise<Layout> {
       continue
     }
     heads.push({ key, tensor, slices })
-    for (const { starts, shape, chunks } of slices) {
-      const byteLength = elementCountOf(shape) * byteLengthOf(dtype)
-      const extents = extentsOf({ starts, shape })
-      await add(sliceKey(name, extents), { name, dtype, shape, byteLength, chunks })
+    for (const slice of slices) {
+      const byteLength = elementCountOf(slice.shape) * byteLengthOf(dtype)
+      await add(sliceKey(name, extentsOf(slice)), { ...slice, name, dtype, byteLength })
     }
   }
   return { placed, heads }
@@ -235,6 +242,8 @@ async function* storedChunks(placed: Placed, tools: ChecksumTools): AsyncGenerat
     )
   }
   placed.crc = crc
+  const content = contentOf(tensor)
+  if (content !== undefined) tools.known?.set(content, crc)
 }
 
 interface CheckedChunk {

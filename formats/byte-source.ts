@@ -24,6 +24,10 @@ export function sliceSource(source: ByteSource, offset: number, length: number):
       checkRange(innerOffset, innerLength, length)
       return source.read(offset + innerOffset, innerLength)
     },
+    stream(innerOffset, innerLength) {
+      checkRange(innerOffset, innerLength, length)
+      return streamRange(source, offset + innerOffset, innerLength)
+    },
   }
 }
 
@@ -52,12 +56,19 @@ export async function readAll(
   return source.read(0, source.byteLength)
 }
 
-/** The bytes from `offset` on, `length` of them, in chunks of at most {@link chunkLength}. */
+/**
+ * The bytes from `offset` on, `length` of them, in chunks of at most {@link chunkLength}. A chunk is to
+ * be used before the next is asked for: its memory may be used again.
+ */
 export async function* streamRange(
   source: ByteSource,
   offset: number,
   length: number,
 ): AsyncGenerator<Uint8Array> {
+  if (source.stream !== undefined) {
+    yield* source.stream(offset, length)
+    return
+  }
   let at = offset
   const end = offset + length
   while (at < end) {

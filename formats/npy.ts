@@ -12,7 +12,14 @@ import {
   type TensorStream,
 } from '../tensor/index.ts'
 import { streamRange } from './byte-source.ts'
-import type { OutputBytes } from './safetensors-writer.ts'
+import {
+  joinedOutputs,
+  type OutputBytes,
+  type OutputTensor,
+  outputOf,
+  outputOfTensor,
+} from './output.ts'
+import { wholeItems } from './slice-read.ts'
 
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const maxHeader = 1024 * 1024
@@ -37,6 +44,11 @@ const codes: Readonly<Partial<Record<DType, string>>> = {
   complex128: 'c16',
 }
 const dtypesByCode = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as DType]))
+
+/** Whether NumPy has that element type. */
+export function isNpyType(dtype: DType): boolean {
+  return codes[dtype] !== undefined
+}
 
 function damaged(reason: string, problem: string, fix?: string): Refusal {
   const extras = fix === undefined ? {} : { fix }
@@ -90,8 +102,13 @@ export async function openNpy(
         : rowMajor(bytes, shape, itemLength)
       return
     }
-    for await (const chunk of streamRange(source, end, byteLength)) {
-      yield isBigEndian ? swapBytes(new Uint8Array(chunk), swapLength) : chunk
+    const stored = streamRange(source, end, byteLength)
+    if (!isBigEndian) {
+      yield* stored
+      return
+    }
+    for await (const chunk of wholeItems(stored, swapLength)) {
+      yield swapBytes(new Uint8Array(chunk), swapLength)
     }
   }
   return { name, dtype, shape, byteLength, chunks }
@@ -224,7 +241,7 @@ function rowMajor(bytes: Uint8Array, shape: Shape, itemLength: number): Uint8Arr
  * An .npy file of the tensor, version 1.0, in C order. Refuses (INVALID_ARGUMENT,
  * `npy/unsupported-dtype`) types that NumPy itself does not have.
  */
-export function writeNpy(tensor: TensorStream): OutputBytes {
+export function writeNpy(tensor: OutputTensor): OutputBytes {
   const { dtype, shape } = tensor
   const code = codes[dtype]
   if (code === undefined) {
@@ -241,11 +258,5 @@ export function writeNpy(tensor: TensorStream): OutputBytes {
   new DataView(header.buffer).setUint16(8, length - 10, true)
   header.set(new TextEncoder().encode(text), 10)
   header[length - 1] = 0x0a
-  return {
-    byteLength: length + tensor.byteLength,
-    async *chunks() {
-      yield header
-      yield* tensor.chunks()
-    },
-  }
+  return joinedOutputs([outputOf(header), outputOfTensor(tensor)])
 }

@@ -2,13 +2,16 @@
 // Source: https://numpy.org/doc/stable/reference/generated/numpy.savez.html
 import { type ByteSource, type FileSet, Refusal, type TensorStream } from '../tensor/index.ts'
 import { type ArchiveLimits, isMemberName } from './archive.ts'
-import { type NpyLimits, openNpy, writeNpy } from './npy.ts'
-import type { OutputBytes } from './safetensors-writer.ts'
-import type { ArchiveTools } from './tools.ts'
+import { collect } from './byte-source.ts'
+import { carriedAsNumbers, carriedKey, carriedText, restoreCarried } from './carried-types.ts'
+import { isNpyType, type NpyLimits, openNpy, writeNpy } from './npy.ts'
+import { type OutputBytes, type OutputTensor, outputOf } from './output.ts'
+import type { ArchiveTools, ZipTools } from './tools.ts'
 import { openZip } from './zip-reader.ts'
 import { writeZip } from './zip-writer.ts'
 
 const suffix = '.npy'
+const maxCarriedLength = 100_000_000
 
 /** The arrays of an .npz file, in its order, under their names. */
 export interface Npz {
@@ -28,7 +31,11 @@ export async function openNpz(
   return tensorsOfNpz(await openZip(source, tools, limits), limits)
 }
 
-/** The arrays of an .npz file whose members are at hand. Refuses as {@link openNpz} does. */
+/**
+ * The arrays of an .npz file whose members are at hand, in the types that they had before NumPy's
+ * stood for them. Refuses as {@link openNpz} does, and a text of such types that does not fit the arrays
+ * (`npz/bad-carried-type`).
+ */
 export async function tensorsOfNpz(files: FileSet, limits: NpyLimits = {}): Promise<Npz> {
   const tensors: TensorStream[] = []
   for (const member of files.names) {
@@ -39,7 +46,18 @@ export async function tensorsOfNpz(files: FileSet, limits: NpyLimits = {}): Prom
     const name = member.slice(0, -suffix.length)
     tensors.push(await namingArray(name, () => openNpy(files.open(member), name, limits)))
   }
-  return { tensors }
+  const carried = tensors.find(({ name }) => name === carriedKey)
+  if (carried === undefined) return { tensors }
+  const others = tensors.filter((tensor) => tensor !== carried)
+  return { tensors: restoreCarried('npz', others, await textOf(carried)) }
+}
+
+async function textOf({ dtype, byteLength, chunks }: TensorStream): Promise<string> {
+  if (dtype !== 'uint8' || byteLength > maxCarriedLength) {
+    const message = `The array "${carriedKey}" is of ${dtype} and ${byteLength} bytes; it is a text of at most ${maxCarriedLength} bytes as uint8.`
+    throw new Refusal('DATA_LOSS', 'npz/bad-carried-type', message)
+  }
+  return new TextDecoder().decode(await collect(chunks(), byteLength))
 }
 
 /** What `open` gives; a refusal in it names the array. */
@@ -58,18 +76,27 @@ async function namingArray<Result>(name: string, open: () => Promise<Result>): P
 }
 
 /**
- * An .npz file of `tensors`, by name, stored without compression, as `numpy.savez` does. Refuses
- * INVALID_ARGUMENT element types that NumPy does not have (`npy/unsupported-dtype`), and names given
- * twice or that no archive should hold, such as `../a` (`npz/bad-name`).
+ * An .npz file of `tensors`, by name, stored without compression, as `numpy.savez` does. Element types
+ * that NumPy does not have are written as unsigned numbers of their width (strings: as bytes), and one
+ * more array says what they are. Refuses INVALID_ARGUMENT names given twice, reserved, or that no archive
+ * should hold, such as `../a` (`npz/bad-name`).
  */
-export function writeNpz(
-  tensors: readonly TensorStream[],
-  tools: Pick<ArchiveTools, 'crc32'>,
-): OutputBytes {
-  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1))
+export function writeNpz(tensors: readonly OutputTensor[], tools: ZipTools): OutputBytes {
+  const carried = tensors.filter(({ dtype }) => !isNpyType(dtype))
+  const plain = tensors.map((one) => (isNpyType(one.dtype) ? one : carriedAsNumbers(one)))
+  const text = new TextEncoder().encode(carriedText(carried))
+  const shape = [text.byteLength]
+  const texts = { name: carriedKey, dtype: 'uint8', shape, ...outputOf(text) } as const
+  const reserved = tensors.find(({ name }) => name === carriedKey)
+  if (reserved !== undefined) throw badName(carriedKey, 'is reserved')
+  const sorted = [...plain, ...(carried.length > 0 ? [texts] : [])].sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )
   const files = sorted.map((tensor, index) => {
     checkName(tensor.name, sorted[index - 1]?.name)
-    return { name: `${tensor.name}${suffix}`, ...writeNpy(tensor) }
+    const { dtype, shape, content }: OutputTensor = tensor
+    const named = content === undefined ? content : `npy ${dtype} [${shape}] ${content}`
+    return { name: `${tensor.name}${suffix}`, content: named, ...writeNpy(tensor) }
   })
   return writeZip(files, tools)
 }
@@ -77,7 +104,10 @@ export function writeNpz(
 function checkName(name: string, before: string | undefined): void {
   const canBe = name !== '' && name.isWellFormed() && isMemberName(`${name}${suffix}`)
   if (canBe && name !== before) return
-  const problem = canBe ? 'is given twice' : 'cannot name an array'
+  throw badName(name, canBe ? 'is given twice' : 'cannot name an array')
+}
+
+function badName(name: string, problem: string): Refusal {
   const message = `"${name.slice(0, 200)}" ${problem} in an .npz file.`
-  throw new Refusal('INVALID_ARGUMENT', 'npz/bad-name', message, { names: { tensor: name } })
+  return new Refusal('INVALID_ARGUMENT', 'npz/bad-name', message, { names: { tensor: name } })
 }

@@ -10,7 +10,7 @@ import {
   type TensorStream,
 } from '../tensor/index.ts'
 import { sliceSource, streamRange } from './byte-source.ts'
-import { carriedKey, restoreCarried } from './safetensors-carried.ts'
+import { carriedKey, restoreCarried } from './carried-types.ts'
 import { parseStrictJson, type StrictJson } from './strict-json.ts'
 
 /** The header may be this long, as in the reference implementation. */
@@ -78,7 +78,7 @@ export async function openSafetensors(source: ByteSource): Promise<Safetensors> 
   const tensors = placed.map(({ tensor }) => tensor)
   const carried = metadata.get(carriedKey)
   metadata.delete(carriedKey)
-  return { tensors: restoreCarried(tensors, carried), metadata }
+  return { tensors: restoreCarried('safetensors', tensors, carried), metadata }
 }
 
 function parseHeader(bytes: Uint8Array): ReadonlyMap<string, StrictJson> {

@@ -1,14 +1,15 @@
 // Writes safetensors, streamed: the header first, then the tensors, widest elements first and by name
 // within a width, so that every tensor is aligned. Equal tensors give equal bytes.
 import { byteLengthOf, Refusal, type TensorStream } from '../tensor/index.ts'
-import { carriedAsBytes, carriedKey, carriedText } from './safetensors-carried.ts'
+import { carriedAsBytes, carriedKey, carriedText } from './carried-types.ts'
+import {
+  joinedOutputs,
+  type OutputBytes,
+  type OutputTensor,
+  outputOf,
+  outputOfTensor,
+} from './output.ts'
 import { maxHeaderLength, safetensorsTypes } from './safetensors-reader.ts'
-
-/** Bytes to send: `chunks` gives `byteLength` bytes, and may be called again. */
-export interface OutputBytes {
-  readonly byteLength: number
-  chunks(): AsyncIterable<Uint8Array>
-}
 
 /**
  * A safetensors file of `tensors`. Element types that the format has no name for (strings,
@@ -16,7 +17,7 @@ export interface OutputBytes {
  * names given twice or reserved (`safetensors/bad-name`).
  */
 export function writeSafetensors(
-  tensors: readonly TensorStream[],
+  tensors: readonly OutputTensor[],
   metadata: ReadonlyMap<string, string> = new Map(),
 ): OutputBytes {
   const isCarried = ({ dtype }: TensorStream) => safetensorsTypes[dtype] === undefined
@@ -27,14 +28,7 @@ export function writeSafetensors(
   const told = new Map(metadata)
   if (carried.length > 0) told.set(carriedKey, carriedText(carried))
   const header = headerOf(sorted, told)
-  const byteLength = sorted.reduce((sum, tensor) => sum + tensor.byteLength, header.byteLength)
-  return {
-    byteLength,
-    async *chunks() {
-      yield header
-      for (const tensor of sorted) yield* tensor.chunks()
-    },
-  }
+  return joinedOutputs([outputOf(header), ...sorted.map(outputOfTensor)])
 }
 
 function headerOf(

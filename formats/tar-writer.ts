@@ -1,7 +1,6 @@
 // Writes tar, streamed: files of known lengths, pax headers where a name or a length needs one.
 // Equal files give equal bytes: no owner, no time.
-import type { OutputFile } from './bundle-writer.ts'
-import type { OutputBytes } from './safetensors-writer.ts'
+import { joinedOutputs, type OutputBytes, type OutputFile, outputOf } from './output.ts'
 import { tarBlockLength } from './tar-reader.ts'
 
 const longestName = 100
@@ -10,30 +9,12 @@ const encoder = new TextEncoder()
 
 /** A tar archive of `files`, in their order. Names are taken as they are. */
 export function writeTar(files: readonly OutputFile[]): OutputBytes {
-  const heads = files.map(headOf)
-  const padded = (length: number) => Math.ceil(length / tarBlockLength) * tarBlockLength
-  const byteLength = files.reduce(
-    (sum, file, index) => sum + heads[index].byteLength + padded(file.byteLength),
-    2 * tarBlockLength,
-  )
-  return {
-    byteLength,
-    async *chunks() {
-      for (const [index, file] of files.entries()) {
-        yield heads[index]
-        let length = 0
-        for await (const chunk of file.chunks()) {
-          length += chunk.byteLength
-          yield chunk
-        }
-        if (length !== file.byteLength) {
-          throw new Error(`${file.name} gave ${length} bytes, not ${file.byteLength}`)
-        }
-        if (length % tarBlockLength !== 0) yield new Uint8Array(padded(length) - length)
-      }
-      yield new Uint8Array(2 * tarBlockLength)
-    },
-  }
+  const parts = files.flatMap((file) => {
+    const over = file.byteLength % tarBlockLength
+    const padding = over === 0 ? [] : [outputOf(new Uint8Array(tarBlockLength - over))]
+    return [outputOf(headOf(file)), file, ...padding]
+  })
+  return joinedOutputs([...parts, outputOf(new Uint8Array(2 * tarBlockLength))])
 }
 
 function headOf({ name, byteLength }: OutputFile): Uint8Array {

@@ -2,9 +2,8 @@
 // known before. Lengths are; zip64 fields are there where a length, a place or a count needs one.
 // Equal files give equal bytes: the time is that of 1 January 1980.
 // Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
-import type { OutputFile } from './bundle-writer.ts'
-import type { OutputBytes } from './safetensors-writer.ts'
-import type { ArchiveTools } from './tools.ts'
+import { joinedOutputs, lazyOutput, type OutputBytes, type OutputFile, outputOf } from './output.ts'
+import type { ZipTools } from './tools.ts'
 import { end64Length, zipSignatures } from './zip-reader.ts'
 
 const unknown16 = 0xffff
@@ -16,9 +15,17 @@ const versions = { plain: 20, zip64: 45 } as const
 const plainFile = 0o100644 * 2 ** 16
 const encoder = new TextEncoder()
 
+/** A file to be put into an archive. */
+export interface ZippedFile extends OutputFile {
+  /** Names the bytes: those of two files with the same name of content are equal. */
+  readonly content?: string | undefined
+}
+
 /** A member with the place of its header, and whether its lengths need 64 bits. */
 interface Placed {
-  readonly file: OutputFile
+  readonly file: ZippedFile
+  /** Undefined until the bytes have been streamed once. */
+  crc: number | undefined
   readonly name: Uint8Array
   readonly offset: number
   readonly is64: boolean
@@ -51,16 +58,17 @@ function extraOf(values: readonly number[]): Uint8Array {
   return record([[1, 2], [8 * values.length, 2], ...values.map((value): Field => [value, 8])])
 }
 
-/** A zip archive of `files`, in their order. Names are taken as they are. */
-export function writeZip(
-  files: readonly OutputFile[],
-  { crc32 }: Pick<ArchiveTools, 'crc32'>,
-): OutputBytes {
+/**
+ * A zip archive of `files`, in their order. Names are taken as they are. Going on in the middle reads
+ * the files before only for checksums that are not known.
+ */
+export function writeZip(files: readonly ZippedFile[], tools: ZipTools): OutputBytes {
   const placed: Placed[] = []
   let offset = 0
   for (const file of files) {
     const one = {
       file,
+      crc: undefined,
       name: encoder.encode(file.name),
       offset,
       is64: file.byteLength >= unknown32,
@@ -68,32 +76,43 @@ export function writeZip(
     placed.push(one)
     offset += localHeader(one).byteLength + file.byteLength + descriptor(one, 0).byteLength
   }
-  const byteLength = directory(placed, [], offset).reduce(
-    (sum, part) => sum + part.byteLength,
-    offset,
-  )
-  return {
-    byteLength,
-    async *chunks() {
-      const crcs: number[] = []
-      for (const one of placed) {
-        yield localHeader(one)
-        let length = 0
-        let crc = 0
-        for await (const chunk of one.file.chunks()) {
-          length += chunk.byteLength
-          crc = crc32(chunk, crc)
-          yield chunk
-        }
-        if (length !== one.file.byteLength) {
-          throw new Error(`${one.file.name} gave ${length} bytes, not ${one.file.byteLength}`)
-        }
-        crcs.push(crc)
-        yield descriptor(one, crc)
-      }
-      yield* directory(placed, crcs, offset)
-    },
+  const crcOf = async (one: Placed): Promise<number> => {
+    one.crc ??= one.file.content === undefined ? undefined : tools.known?.get(one.file.content)
+    if (one.crc === undefined) for await (const _ of checkedChunks(one, tools));
+    if (one.crc === undefined) throw new Error(`${one.file.name} has no checksum`)
+    return one.crc
   }
+  const parts = placed.flatMap((one): OutputBytes[] => [
+    outputOf(localHeader(one)),
+    {
+      byteLength: one.file.byteLength,
+      chunks: (range) => (range === undefined ? checkedChunks(one, tools) : one.file.chunks(range)),
+    },
+    lazyOutput(descriptor(one, 0).byteLength, async () => descriptor(one, await crcOf(one))),
+  ])
+  const crcless = directory(placed, [], offset)
+  const directoryLength = crcless.reduce((sum, part) => sum + part.byteLength, 0)
+  const end = lazyOutput(directoryLength, async () => {
+    const crcs: number[] = []
+    for (const one of placed) crcs.push(await crcOf(one))
+    return record([], ...directory(placed, crcs, offset))
+  })
+  return joinedOutputs([...parts, end])
+}
+
+/** The file's bytes; notes their checksum at the end. */
+async function* checkedChunks(one: Placed, tools: ZipTools): AsyncGenerator<Uint8Array> {
+  const { name, byteLength, content } = one.file
+  let length = 0
+  let crc = 0
+  for await (const chunk of one.file.chunks()) {
+    length += chunk.byteLength
+    crc = tools.crc32(chunk, crc)
+    yield chunk
+  }
+  if (length !== byteLength) throw new Error(`${name} gave ${length} bytes, not ${byteLength}`)
+  one.crc = crc
+  if (content !== undefined) tools.known?.set(content, crc)
 }
 
 function versionOf(is64: boolean): number {

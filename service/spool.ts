@@ -1,16 +1,17 @@
 // Temporary files for bodies that are read at random (archives, bundles). They live in one folder,
 // are deleted when their request ends however it ends, and swept at start. Names are numbers of ours.
-import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ByteSource, Refusal } from '../tensor/index.ts'
 
 /** The files of one request. `discard` deletes them all. */
 export interface SpoolFolder {
   /**
-   * Writes the stream into a new file. Refuses (RESOURCE_EXHAUSTED `body/too-large`) more than
-   * `maxBytes` in this folder altogether.
+   * Writes the stream into a new file. `areOwned`: the chunks are nobody else's, so that they can be
+   * written some at a time, and their memory freed at once. Refuses (RESOURCE_EXHAUSTED
+   * `body/too-large`) more than `maxBytes` in this folder altogether.
    */
-  keep(chunks: AsyncIterable<Uint8Array>): Promise<ByteSource>
+  keep(chunks: AsyncIterable<Uint8Array>, areOwned?: boolean): Promise<ByteSource>
   discard(): Promise<void>
 }
 
@@ -35,35 +36,23 @@ function spoolFolder(nextPath: () => string, maxBytes: number): SpoolFolder {
   const opened: { readonly path: string; close(): Promise<void> }[] = []
   let used = 0
 
-  async function keep(chunks: AsyncIterable<Uint8Array>): Promise<ByteSource> {
+  async function keep(chunks: AsyncIterable<Uint8Array>, areOwned = false): Promise<ByteSource> {
     const path = nextPath()
     const file = await open(path, 'wx+', 0o600)
     opened.push({ path, close: () => file.close() })
+    const writer = areOwned ? gatheringWriter(file) : plainWriter(file)
     let byteLength = 0
-    for await (const chunk of chunks) {
-      used += chunk.byteLength
-      if (used > maxBytes) throw tooLarge(maxBytes)
-      let written = 0
-      while (written < chunk.byteLength) {
-        const { bytesWritten } = await file.write(chunk, written, chunk.byteLength - written)
-        written += bytesWritten
+    try {
+      for await (const chunk of chunks) {
+        used += chunk.byteLength
+        if (used > maxBytes) throw tooLarge(maxBytes)
+        await writer.write(chunk)
+        byteLength += chunk.byteLength
       }
-      byteLength += chunk.byteLength
+    } finally {
+      await writer.end()
     }
-    return {
-      byteLength,
-      async read(offset, length) {
-        if (offset < 0 || length < 0 || offset + length > byteLength) throw truncated(byteLength)
-        const bytes = new Uint8Array(length)
-        let filled = 0
-        while (filled < length) {
-          const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)
-          if (bytesRead === 0) throw truncated(byteLength)
-          filled += bytesRead
-        }
-        return bytes
-      },
-    }
+    return spooledFile(file, byteLength)
   }
 
   return {
@@ -74,6 +63,142 @@ function spoolFolder(nextPath: () => string, maxBytes: number): SpoolFolder {
         await rm(path, { force: true })
       }
     },
+  }
+}
+
+interface Writer {
+  write(chunk: Uint8Array): Promise<void>
+  /** Resolves when nothing is under way. */
+  end(): Promise<void>
+}
+
+function plainWriter(file: FileHandle): Writer {
+  return {
+    write: (chunk) => writeAll(file, [chunk]),
+    end: async () => undefined,
+  }
+}
+
+/** Writes chunks a mebibyte at a time, while the next ones come, and frees their memory. */
+function gatheringWriter(file: FileHandle): Writer {
+  let waiting: Uint8Array[] = []
+  let waitingBytes = 0
+  let writing = Promise.resolve()
+  async function flush(): Promise<void> {
+    const chunks = waiting
+    waiting = []
+    waitingBytes = 0
+    await writing
+    writing = writeAll(file, chunks).then(() => chunks.forEach(freeMemory))
+    // Whoever waits for the next flush, or for the end, sees what went wrong.
+    writing.catch(() => undefined)
+  }
+  return {
+    async write(chunk) {
+      waiting.push(chunk)
+      waitingBytes += chunk.byteLength
+      if (waitingBytes >= pieceBytes) await flush()
+    },
+    async end() {
+      if (waitingBytes > 0) await flush()
+      await writing
+    },
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  let left = chunks.filter(({ byteLength }) => byteLength > 0)
+  while (left.length > 0) {
+    let { bytesWritten } = await file.writev(left)
+    left = left.flatMap((chunk) => {
+      const taken = Math.min(bytesWritten, chunk.byteLength)
+      bytesWritten -= taken
+      return taken === chunk.byteLength ? [] : [chunk.subarray(taken)]
+    })
+  }
+}
+
+// Below this, collecting memory later costs less than freeing it now.
+const freedBytes = 16 * 1024
+
+/** Frees the memory of a chunk that is nobody else's: megabytes would pile up until the next collection. */
+export function freeMemory({ buffer, byteLength }: Uint8Array): void {
+  const isWhole = byteLength === buffer.byteLength && byteLength >= freedBytes
+  if (isWhole && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0)
+}
+
+/** Memory that holds anything; whoever takes it fills it. */
+function unfilled(byteLength: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer)
+}
+
+/** Reads up to this length are answered from a stretch of the file that is kept in memory. */
+const smallBytes = 64 * 1024
+const pieceBytes = 2 ** 20
+
+/** The file as a source. Many small reads in order cost one read of the file. */
+function spooledFile(file: FileHandle, byteLength: number): ByteSource {
+  let kept: { readonly offset: number; readonly bytes: Promise<Uint8Array> } | undefined
+  const check = (offset: number, length: number): void => {
+    if (offset < 0 || length < 0 || offset + length > byteLength) throw truncated(byteLength)
+  }
+  async function fill(bytes: Uint8Array, offset: number): Promise<Uint8Array> {
+    let filled = 0
+    while (filled < bytes.byteLength) {
+      const left = bytes.byteLength - filled
+      const { bytesRead } = await file.read(bytes, filled, left, offset + filled)
+      if (bytesRead === 0) throw truncated(byteLength)
+      filled += bytesRead
+    }
+    return bytes
+  }
+  async function readSmall(offset: number, length: number): Promise<Uint8Array> {
+    const isKept = (at: number): boolean =>
+      kept !== undefined &&
+      at >= kept.offset &&
+      at <= Math.min(kept.offset + pieceBytes, byteLength)
+    if (kept === undefined || !isKept(offset) || !isKept(offset + length)) {
+      const stretch = unfilled(Math.min(pieceBytes, byteLength - offset))
+      kept = { offset, bytes: fill(stretch, offset) }
+    }
+    const { offset: start, bytes } = kept
+    return (await bytes).slice(offset - start, offset - start + length)
+  }
+  async function* stream(offset: number, length: number): AsyncGenerator<Uint8Array> {
+    check(offset, length)
+    if (length <= smallBytes) {
+      if (length > 0) yield await readSmall(offset, length)
+      return
+    }
+    // One piece is read while the other is in use.
+    const memory = [0, 1].map(() => unfilled(Math.min(pieceBytes, length)))
+    const end = offset + length
+    const readAt = (at: number, turn: number) => {
+      const reading = fill(memory[turn].subarray(0, Math.min(pieceBytes, end - at)), at)
+      // It is waited for when its turn comes; a reader that leaves early does not want it.
+      reading.catch(() => undefined)
+      return reading
+    }
+    let next = readAt(offset, 0)
+    try {
+      for (let at = offset, turn = 1; at < end; at += pieceBytes, turn = 1 - turn) {
+        const piece = await next
+        if (at + pieceBytes < end) next = readAt(at + pieceBytes, turn)
+        yield piece
+      }
+    } finally {
+      await next.catch(() => undefined)
+      memory.forEach(freeMemory)
+    }
+  }
+  return {
+    byteLength,
+    async read(offset, length) {
+      check(offset, length)
+      if (length <= smallBytes) return readSmall(offset, length)
+      return fill(unfilled(length), offset)
+    },
+    stream,
   }
 }
 

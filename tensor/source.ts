@@ -7,6 +7,11 @@ export interface ByteSource {
   readonly byteLength: number
   /** Exactly `length` bytes from `offset`. Rejects with DATA_LOSS where fewer are there. */
   read(offset: number, length: number): Promise<Uint8Array>
+  /**
+   * The same bytes in pieces, where the source has a faster way than reads one by one. Each piece is
+   * the reader's until the next is asked for; its memory may then be used again.
+   */
+  stream?(offset: number, length: number): AsyncIterable<Uint8Array>
 }
 
 /** A set of named sources, such as the members of an archive or the files of a bundle. */
