@@ -112,8 +112,9 @@ function aWrite(chance: Chance): Write {
 }
 
 t.test('batches and snapshots of several variables are linearizable as a whole', async (t) => {
-  const keyOf = () => 'all'
-  const { history, verdict } = await verdictOf(t, { ...crowd, keyOf, choose: together })
+  // All are of one key, so that the search is wider: a smaller crowd.
+  const smaller = { ...crowd, clients: 8, abandoned: 0.01, keyOf: () => 'all' }
+  const { history, verdict } = await verdictOf(t, { ...smaller, choose: together })
   t.same(verdict, { kind: 'linearizable' }, `seed ${seed}`)
   for (const status of [200, 400, 412]) t.ok(answers(history, status) > 0, `${status}`)
 })
