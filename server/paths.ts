@@ -1,8 +1,10 @@
 // TensorFlow names hold slashes and the router's parameters do not: before routing, the slashes of a
-// name are percent-encoded. A verb follows the last colon, which no name can hold.
+// name are percent-encoded. A verb follows the last colon, which no name can hold; only names of devices
+// hold colons, which are encoded too.
 
 // Collections whose members' names may hold slashes, and what stands before such a name.
-const prefixes = ['/v1/variables/', '/v1/containers/', '/v1/collections/', '/v1/scopes/']
+const devices = '/v1/devices/'
+const prefixes = ['/v1/variables/', '/v1/containers/', '/v1/collections/', '/v1/scopes/', devices]
 const tensorsOfCheckpoint = /^\/v1\/checkpoints\/[^/?]+\/tensors\//
 
 /** The URL with the slashes of the name in its path as `%2F`; any other URL as it is. */
@@ -13,11 +15,13 @@ export function encodeNameSlashes(url: string): string {
   const question = url.indexOf('?', start)
   const end = question === -1 ? url.length : question
   const path = url.slice(start, end)
-  if (!path.includes('/')) return url
   const colon = path.lastIndexOf(':')
+  if (!path.includes('/') && path.indexOf(':') === colon) return url
   const name = colon === -1 ? path : path.slice(0, colon)
   const rest = url.slice(start + name.length)
-  return url.slice(0, start) + name.replaceAll('/', '%2F') + rest
+  const encoded = name.replaceAll('/', '%2F')
+  const isDevice = url.startsWith(devices)
+  return url.slice(0, start) + (isDevice ? encoded.replaceAll(':', '%3A') : encoded) + rest
 }
 
 function nameStart(url: string): number | undefined {

@@ -39,6 +39,7 @@ export async function commitAssigned(
   try {
     const changes: Change[] = []
     for (const destination of destinations) {
+      context.engineVariables.note(destination.container, destination.name)
       changes.push(await changeOf(context.engine, staging, destination))
     }
     const before = destinations.flatMap(({ assigned, record }) =>

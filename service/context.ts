@@ -2,6 +2,7 @@
 import type { Engine } from '../engine/index.ts'
 import type { Store } from '../store/index.ts'
 import type { Adoptions } from './adoptions.ts'
+import type { EngineVariables } from './engine-variables.ts'
 import type { Limits } from './limits.ts'
 import type { Spool } from './spool.ts'
 import type { UpdateGraphs } from './update-graphs.ts'
@@ -20,6 +21,8 @@ export interface Context {
   readonly spool: Spool
   /** Idempotency keys of requests that are under way. */
   readonly keysInFlight: Set<string>
+  /** The variables that devices may hold values of. */
+  readonly engineVariables: EngineVariables
   /** How often the engine was put to use: what is resident may differ after each time. */
   readonly engineUse: { count: number }
   /** How often the engine lost what it held outside of the store: tables and random streams. */

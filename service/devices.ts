@@ -16,11 +16,21 @@ export interface Residence {
   readonly note: string | undefined
 }
 
+/** A variable whose present value a device holds. */
+export interface Resident {
+  readonly container: string
+  readonly name: string
+  readonly version: number
+  readonly byteLength: number
+}
+
 export interface Devices {
   list(): Promise<readonly DeviceStatus[]>
   /** By its name, or by a string that means it. */
   get(name: string): Promise<DeviceStatus>
   residence(variable: VariableRecord): Promise<Residence>
+  /** Whose present values a device holds; what it holds of former values is not among them. */
+  residents(device: DeviceStatus): Promise<readonly Resident[]>
   /** Brings variables' values to a device, or drops their copies there. */
   load(name: string, variables: readonly VariableRecord[]): Promise<void>
   evict(name: string, variables: readonly VariableRecord[]): Promise<void>
@@ -89,6 +99,19 @@ export function createDevices(context: Context): Devices {
       residences.set(variable, { devices, residence })
       return residence
     },
+    async residents({ resident }) {
+      const sizes = new Map(resident.map(({ value, byteLength }) => [value, byteLength]))
+      const found: Resident[] = []
+      if (sizes.size === 0) return found
+      for (const [container, names] of context.engineVariables.byContainer) {
+        for (const record of await context.store.catalogue.variables(container, [...names])) {
+          const byteLength = record.value && sizes.get(record.value.valueId)
+          if (byteLength === undefined) continue
+          found.push({ container, name: record.name, version: record.version, byteLength })
+        }
+      }
+      return found
+    },
     async load(name, variables) {
       const device = await get(name)
       const values = variables.flatMap(({ value }) =>
@@ -96,6 +119,7 @@ export function createDevices(context: Context): Devices {
           ? []
           : [{ value: value.valueId, dtype: value.dtype, shape: value.shape }],
       )
+      for (const { container, name } of variables) context.engineVariables.note(container, name)
       await context.engine.prefetch(device.facts.name, values)
       context.engineUse.count++
     },

@@ -62,6 +62,9 @@ export function createRuns(context: Context): Runs {
     const effects = await context.engine.effects({ graph, feeds, fetches, targets, container })
     if (known.size >= mostForms) known.delete(known.keys().next().value ?? '')
     known.set(form, { graph, effects })
+    for (const one of [...effects.reads, ...effects.writes]) {
+      context.engineVariables.note(one.container, one.name)
+    }
     return effects
   }
 

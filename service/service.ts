@@ -8,6 +8,7 @@ import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
+import { EngineVariables } from './engine-variables.ts'
 import { createEvents, type Events } from './events.ts'
 import { createGraphs, type Graphs } from './graphs.ts'
 import { defaultLimits, type Limits } from './limits.ts'
@@ -79,6 +80,7 @@ export function createService(parts: ServiceParts): Service {
     writes: createWriteOrder(),
     spool,
     keysInFlight: new Set(),
+    engineVariables: new EngineVariables(),
     engineUse: { count: 0 },
     engineLosses,
     adoptions: createAdoptions(),

@@ -7,7 +7,13 @@ export const Operation = Type.Object(
   {
     id: Type.String(),
     kind: Type.String(),
-    state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
+    state: Type.Union([
+      Type.Literal('running'),
+      Type.Literal('done'),
+      Type.Literal('failed'),
+      Type.Literal('cancelled'),
+    ]),
+    cancelling: Type.Boolean({ description: 'Whether it was told to stop and has not ended yet.' }),
     progress: Type.Object({
       bytes_done: Type.Integer({ description: 'Bytes that have been dealt with.' }),
       bytes_total: Type.Union([Type.Integer(), Type.Null()], {
@@ -33,7 +39,15 @@ export const Device = Type.Object(
     types: Type.Array(Type.String()),
     limits: Type.Record(Type.String(), Type.Unknown()),
     memory: Type.Record(Type.String(), Type.Unknown()),
-    resident: Type.Array(Type.Object({ value: Type.Integer(), nbytes: Type.Integer() })),
+    resident: Type.Array(
+      Type.Object({
+        container: Type.String(),
+        name: Type.String(),
+        version: Type.Integer(),
+        nbytes: Type.Integer(),
+      }),
+      { description: 'Variables whose present values it holds.' },
+    ),
   },
   { title: 'Device' },
 )

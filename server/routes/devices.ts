@@ -23,11 +23,15 @@ export function deviceRoutes(instance: FastifyInstance, service: Service): void 
         response: { [status.ok]: Type.Object({ devices: Type.Array(Device) }) },
       },
     },
-    async () => ({ devices: (await service.devices.list()).map(deviceReply) }),
+    async () => {
+      const devices = await service.devices.list()
+      const replies = devices.map((device, index) => deviceReply(service, device, index === 0))
+      return { devices: await Promise.all(replies) }
+    },
   )
   for (const verb of ['load', 'evict'] as const) {
     app.post(
-      `/v1/devices/:device([^:]+)::${verb}`,
+      `/v1/devices/:device(.+)::${verb}`,
       {
         schema: {
           tags,
@@ -51,20 +55,23 @@ export function deviceRoutes(instance: FastifyInstance, service: Service): void 
       async ({ params, query, body }) => {
         const variables = await service.reads.readMany(query.container ?? '', body.names)
         await service.devices[verb](params.device, variables)
-        return deviceReply(await service.devices.get(params.device))
+        const device = await service.devices.get(params.device)
+        const [first] = await service.devices.list()
+        return deviceReply(service, device, device.facts.name === first?.facts.name)
       },
     )
   }
 }
 
-function deviceReply(device: DeviceStatus, index = 0) {
-  const { facts, memory, resident, state } = device
+async function deviceReply(service: Service, device: DeviceStatus, isDefault: boolean) {
+  const { facts, memory, state } = device
+  const residents = await service.devices.residents(device)
   return {
     name: facts.name,
     kind: facts.kind,
     description: facts.description,
     state,
-    default: index === 0,
+    default: isDefault,
     types: [...facts.types],
     limits: snakeCased({
       ...facts.limits,
@@ -72,6 +79,11 @@ function deviceReply(device: DeviceStatus, index = 0) {
       maxBuffersPerKernel: facts.maxBuffersPerKernel,
     }) as Record<string, unknown>,
     memory: snakeCased({ budgetBytes: facts.memoryBytes, ...memory }) as Record<string, unknown>,
-    resident: resident.map(({ value, byteLength }) => ({ value, nbytes: byteLength })),
+    resident: residents.map(({ container, name, version, byteLength }) => ({
+      container,
+      name,
+      version,
+      nbytes: byteLength,
+    })),
   }
 }

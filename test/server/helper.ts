@@ -44,7 +44,13 @@ export async function startServer(
     limits = {},
     demo = false,
     device = 'reference',
-  }: { limits?: Partial<Limits>; demo?: boolean; device?: string } = {},
+    cpuMemoryBytes = undefined,
+  }: {
+    limits?: Partial<Limits>
+    demo?: boolean
+    device?: string
+    cpuMemoryBytes?: number | undefined
+  } = {},
 ): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-server-'))
   const service = await openService({
@@ -52,6 +58,7 @@ export async function startServer(
     clock: Date.now,
     device,
     threads: 1,
+    memoryBytes: { cpu: cpuMemoryBytes },
     allowSoftwareGpu: false,
     demo,
     limits,

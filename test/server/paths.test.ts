@@ -16,6 +16,9 @@ t.test('slashes of a name are encoded, and nothing else is touched', async (t) =
     ['/v1/checkpoints/3/tensors/a/b?c=/', '/v1/checkpoints/3/tensors/a%2Fb?c=/'],
     ['/v1/checkpoints/3/labels/best', '/v1/checkpoints/3/labels/best'],
     ['/v1/models/m/versions/1:predict', '/v1/models/m/versions/1:predict'],
+    ['/v1/devices/CPU:0:load', '/v1/devices/CPU%3A0:load'],
+    ['/v1/devices//device:GPU:1:evict', '/v1/devices/%2Fdevice%3AGPU%3A1:evict'],
+    ['/v1/variables/a:b:assign', '/v1/variables/a:b:assign'],
     ['/docs/static/x.js', '/docs/static/x.js'],
     ['/', '/'],
   ]
