@@ -21,6 +21,8 @@ import { refusalOf, replyWithProblem } from './errors.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
+import { checkpointRestoreRoute } from './routes/checkpoint-restore.ts'
+import { checkpointSaveRoute } from './routes/checkpoint-save.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -113,6 +115,8 @@ export async function buildApp({
     scopeRoutes(routes, service)
     collectionRoutes(routes, service)
     checkpointRoutes(routes, service)
+    checkpointSaveRoute(routes, service)
+    checkpointRestoreRoute(routes, service)
     serviceRoutes(routes, service)
     modelRoutes(routes, service)
   })

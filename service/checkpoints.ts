@@ -1,37 +1,21 @@
-// Checkpoints as rows: saving, finding, labelling, deleting. Their files are checkpoint-files.ts's,
+// Checkpoints as rows: finding, labelling, deleting. What is saved is checkpoint-save.ts's; their files are checkpoint-files.ts's,
 // putting them back is restore.ts's.
-import type {
-  Change,
-  CheckpointEntry,
-  CheckpointRecord,
-  Json,
-  Page,
-  PageRequest,
-} from '../store/index.ts'
+import type { CheckpointEntry, CheckpointRecord, Json, Page, PageRequest } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
+import { checkSave, type SaveRequest, saveCheckpoint } from './checkpoint-save.ts'
 import type { Context } from './context.ts'
-import { initialized } from './find-variable.ts'
-import { once } from './idempotency.ts'
-import { checkContainerName, checkLabel } from './names.ts'
-import { findManyNamed, isPartitioned } from './partitioned.ts'
+import { checkLabel } from './names.ts'
+import type { Watch } from './operations.ts'
 import { plainTensor, type SlicedTensor, type StoredTensor, wholesOf } from './stored-tensors.ts'
-import { everyVariable } from './variables.ts'
+import { unknownCheckpoint } from './unknown-checkpoint.ts'
 
-/** What to save. Nothing given: every initialized variable of the container. */
-interface SaveRequest {
-  readonly container: string
-  readonly names?: readonly string[] | undefined
-  readonly collection?: string | undefined
-  /** Variable by stored name. */
-  readonly rename?: Readonly<Record<string, string>> | undefined
-  readonly step?: number | undefined
-  readonly labels: readonly string[]
-  readonly metadata: Readonly<Record<string, Json>>
-  readonly idempotencyKey?: string | undefined
-}
+export { unknownCheckpoint } from './unknown-checkpoint.ts'
 
 export interface Checkpoints {
-  save(request: SaveRequest): Promise<CheckpointRecord>
+  /** Refuses what {@link Checkpoints.save} would refuse whatever the variables are. */
+  checkSave(request: SaveRequest): void
+  /** Saves the present values as one commit: rows only. A watch is heeded until then. */
+  save(request: SaveRequest, watch?: Watch): Promise<CheckpointRecord>
   list(
     filter: { readonly container?: string | undefined; readonly label?: string | undefined },
     page: PageRequest,
@@ -65,7 +49,8 @@ export function createCheckpoints(context: Context): Checkpoints {
   }
 
   return {
-    save: (request) => save(context, request),
+    checkSave: (request) => checkSave(context, request),
+    save: (request, watch) => saveCheckpoint(context, request, watch),
     list: (filter, page) => catalogue.listCheckpoints(filter, page),
     get,
     tensors: (id, page) => tensorsPage(context, wholes, id, page),
@@ -178,107 +163,4 @@ export async function* everyEntry(context: Context, id: string): AsyncIterable<C
     yield* page.items
     cursor = page.cursor
   } while (cursor !== undefined)
-}
-
-/** NOT_FOUND `checkpoint/unknown`. */
-export function unknownCheckpoint(ref: string): Refusal {
-  const sentence =
-    ref === 'latest' ? 'There is no checkpoint yet.' : `There is no checkpoint "${ref}".`
-  return new Refusal('NOT_FOUND', 'checkpoint/unknown', sentence, {
-    fix: 'List what is there with GET /v1/checkpoints, or save one with POST /v1/checkpoints.',
-    names: { checkpoint: ref },
-  })
-}
-
-async function save(context: Context, request: SaveRequest): Promise<CheckpointRecord> {
-  const { container, step, labels, metadata } = request
-  checkContainerName(container, context.limits)
-  for (const label of labels) checkLabel(label, context.limits)
-  const { idempotencyKey, ...described } = request
-  const committed = await once(
-    context,
-    idempotencyKey,
-    ['save', described],
-    async (idempotency) => {
-      const selection = await selectionOf(context, request)
-      const change: Change = {
-        kind: 'save_checkpoint',
-        container,
-        ...selection,
-        step,
-        metadata,
-        labels,
-      }
-      return context.store.catalogue.commit([change], idempotency)
-    },
-  )
-  const [id] = committed.checkpoints
-  const record = await context.store.catalogue.checkpoint(id)
-  if (record === undefined) throw unknownCheckpoint(id)
-  return record
-}
-
-/** The variables to save and the names to store them under; refuses a selection of none. */
-async function selectionOf(
-  context: Context,
-  request: SaveRequest,
-): Promise<{ names: readonly string[]; rename?: Readonly<Record<string, string>> }> {
-  const { container, collection } = request
-  const given = [request.names, collection, request.rename].filter((one) => one !== undefined)
-  if (given.length > 1) {
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'checkpoint/ambiguous-selection',
-      'Give one of names, collection and rename, not several.',
-    )
-  }
-  const rename = request.rename && storedNames(request.rename)
-  const wanted = request.names ?? (rename && Object.keys(rename))
-  if (wanted === undefined) {
-    const names: string[] = []
-    const filter = { container, collection, ...(collection ? {} : { initialized: true }) }
-    for await (const record of everyVariable(context, filter)) names.push(initialized(record).name)
-    if (names.length === 0) throw nothingToSave(container)
-    return { names }
-  }
-  if (wanted.length === 0) throw nothingToSave(container)
-  const names: string[] = []
-  const storedAs: Record<string, string> = Object.create(null)
-  for (const named of await findManyNamed(context, container, wanted)) {
-    const stored = rename?.[named.name]
-    const records = isPartitioned(named) ? named.parts : [named]
-    for (const [place, record] of records.entries()) {
-      names.push(initialized(record).name)
-      if (stored === undefined) continue
-      storedAs[record.name] = isPartitioned(named) ? `${stored}/part_${place}` : stored
-    }
-  }
-  return rename === undefined ? { names } : { names, rename: storedAs }
-}
-
-/** Turns variable by stored name into stored name by variable. */
-function storedNames(rename: Readonly<Record<string, string>>): Record<string, string> {
-  const stored: Record<string, string> = Object.create(null)
-  for (const [storedName, variable] of Object.entries(rename)) {
-    if (storedName === '') {
-      throw new Refusal('INVALID_ARGUMENT', 'name/invalid', 'A stored name cannot be empty.')
-    }
-    if (stored[variable] !== undefined) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'checkpoint/ambiguous-selection',
-        `Variable ${variable} cannot be stored under two names.`,
-        { names: { variable } },
-      )
-    }
-    stored[variable] = storedName
-  }
-  return stored
-}
-
-function nothingToSave(container: string): Refusal {
-  return new Refusal('FAILED_PRECONDITION', 'checkpoint/empty', 'No variables to save', {
-    fix: 'Create and initialize a variable first.',
-    names: { container },
-  })
 }

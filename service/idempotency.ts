@@ -21,13 +21,7 @@ export async function once(
   work: (idempotency: Idempotency | undefined) => Promise<Committed>,
 ): Promise<Committed> {
   if (key === undefined) return work(undefined)
-  if (key.length === 0 || key.length > longestKey) {
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'idempotency/invalid-key',
-      `An Idempotency-Key has 1 to ${longestKey} characters; ${key.length} were given.`,
-    )
-  }
+  checkKey(key)
   if (context.keysInFlight.has(key)) {
     throw new Refusal(
       'ABORTED',
@@ -39,19 +33,39 @@ export async function once(
   context.keysInFlight.add(key)
   try {
     const asked = typeof described === 'function' ? described() : described
-    const digest = createHash('sha256').update(JSON.stringify(asked)).digest('hex')
+    const digest = digestOfRequest(asked)
     const earlier = await context.store.catalogue.idempotent(key)
     if (earlier === undefined) {
       return await work({ key, digest, keepMs: context.limits.idempotencyKeepMs })
     }
     if (earlier.digest === digest) return { ...earlier.committed, replayed: true }
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'idempotency/mismatch',
-      `The Idempotency-Key "${key}" was used for another request.`,
-      { fix: 'Use a new key for every new request.' },
-    )
+    throw keyOfAnotherRequest(key)
   } finally {
     context.keysInFlight.delete(key)
   }
+}
+
+/** Refuses (INVALID_ARGUMENT `idempotency/invalid-key`) a key that is empty or too long. */
+export function checkKey(key: string): void {
+  if (key.length > 0 && key.length <= longestKey) return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'idempotency/invalid-key',
+    `An Idempotency-Key has 1 to ${longestKey} characters; ${key.length} were given.`,
+  )
+}
+
+/** Names a request by what it asks. */
+export function digestOfRequest(described: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(described)).digest('hex')
+}
+
+/** INVALID_ARGUMENT `idempotency/mismatch`. */
+export function keyOfAnotherRequest(key: string): Refusal {
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'idempotency/mismatch',
+    `The Idempotency-Key "${key}" was used for another request.`,
+    { fix: 'Use a new key for every new request.' },
+  )
 }

@@ -195,6 +195,19 @@ export interface Expectation {
   readonly exists?: boolean
 }
 
+/** Which variables of a container a save takes, as they are at its moment. */
+export interface SavedAmong {
+  /** Members of any of these collections; absent: all. */
+  readonly collections?: readonly string[] | undefined
+  /** Only names that start so. */
+  readonly prefix?: string | undefined
+  /**
+   * Leaves out what has no value, which else is refused (FAILED_PRECONDITION `variable/uninitialized`).
+   * None at all are refused too (FAILED_PRECONDITION `checkpoint/empty`).
+   */
+  readonly onlyInitialized: boolean
+}
+
 /** One change of a commit. A commit is all or nothing and is seen whole or not at all. */
 export type Change =
   | {
@@ -277,8 +290,10 @@ export type Change =
       /** Saves present values inside the transaction: one consistent snapshot, rows only. */
       readonly kind: 'save_checkpoint'
       readonly container: string
-      /** Variables to save; absent: every initialized one of the container. */
+      /** Variables to save; absent: every initialized one of the container, or those of `among`. */
       readonly names?: readonly string[]
+      /** In place of names: chosen inside the transaction. */
+      readonly among?: SavedAmong
       /** Stored name by variable name, where they differ. */
       readonly rename?: Readonly<Record<string, string>>
       readonly step?: number | undefined

@@ -65,15 +65,58 @@ const step = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 /** What to save. */
 export const SaveCheckpoint = Type.Object(
   {
-    names: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
-    collection: Type.Optional(Type.String()),
+    names: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: 100_000,
+        description: 'These variables. A partitioned one is saved with all of its parts.',
+      }),
+    ),
     rename: Type.Optional(
-      Type.Record(Type.String(), Type.String(), { description: 'Variable by stored name.' }),
+      Type.Record(Type.String(), Type.String(), {
+        description: 'These variables, under other names: variable by stored name.',
+      }),
+    ),
+    collection: Type.Optional(
+      Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 16 })], {
+        description:
+          "The members of this collection, or of any of several. Unless told otherwise a save takes the global variables (collection variables, to which optimizers' slots belong), as TensorFlow's Saver does; local_variables are saved by choice.",
+        examples: ['local_variables', ['variables', 'local_variables']],
+      }),
+    ),
+    scope: Type.Optional(
+      Type.String({
+        description: 'Only variables below this scope: a takes a/w and a/b/w, and not ab/w.',
+        examples: ['layers/first'],
+      }),
+    ),
+    all: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Every variable of the container, whatever its collections.',
+      }),
+    ),
+    only_initialized: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Leave out variables without a value, which else are refused.',
+      }),
     ),
     step: Type.Optional(step),
-    labels: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })),
-    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-    async: Type.Optional(Type.Boolean()),
+    labels: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: 100,
+        description: 'Labels that point at the checkpoint from then on.',
+      }),
+    ),
+    metadata: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), { description: 'Anything, kept as given.' }),
+    ),
+    async: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Answer 202 with an operation at once.',
+      }),
+    ),
   },
   {
     title: 'SaveCheckpoint',

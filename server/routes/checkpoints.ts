@@ -1,5 +1,5 @@
-// /v1/checkpoints: saving, listing, looking into, restoring, labelling, deleting. Files in and out
-// are checkpoint-files.ts's.
+// /v1/checkpoints: listing, looking into, labelling, deleting. Saving is checkpoint-save.ts's, restoring
+// checkpoint-restore.ts's, files in and out are checkpoint-files.ts's.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
@@ -7,31 +7,17 @@ import {
   Checkpoint,
   CheckpointDetail,
   CheckpointPage,
-  Operation,
-  RestoreCheckpoint,
-  RestoreReport,
-  SaveCheckpoint,
   UpdateCheckpoint,
 } from '../../openapi/index.ts'
-import type {
-  CheckpointRecord,
-  Json,
-  RestoreReport as Report,
-  Service,
-  StoredTensor,
-} from '../../service/index.ts'
+import type { CheckpointRecord, Json, Service, StoredTensor } from '../../service/index.ts'
 import { status } from '../errors.ts'
-import { operationReply } from './operations.ts'
 import {
   containerQuery,
   emptyReply,
-  full,
   pageOf,
   pageQuery,
   refusals,
   timeText,
-  unfit,
-  writeHeaders,
   wrongType,
 } from './schemas.ts'
 
@@ -48,65 +34,9 @@ function typedApp(instance: FastifyInstance) {
 /** Adds the routes. */
 export function checkpointRoutes(instance: FastifyInstance, service: Service): void {
   const app = typedApp(instance)
-  saveRoute(app, service)
   readRoutes(app, service)
-  restoreRoute(app, service)
   changeRoutes(app, service)
   labelRoutes(app, service)
-}
-
-function saveRoute(app: App, service: Service): void {
-  app.post(
-    '/v1/checkpoints',
-    {
-      config: { bodyOptional: true },
-      schema: {
-        tags,
-        summary: 'Save variables: one consistent snapshot',
-        operationId: 'saveCheckpoint',
-        querystring: Type.Object(containerQuery),
-        headers: writeHeaders,
-        body: SaveCheckpoint,
-        response: {
-          [status.created]: Checkpoint,
-          [status.accepted]: Operation,
-          ...refusals(
-            'INVALID_ARGUMENT',
-            unfit,
-            wrongType,
-            'NOT_FOUND',
-            'FAILED_PRECONDITION',
-            full,
-          ),
-        },
-      },
-    },
-    async ({ query, body, headers }, reply) => {
-      const save = () =>
-        service.checkpoints.save({
-          container: query.container ?? '',
-          names: body.names,
-          collection: body.collection,
-          rename: body.rename,
-          step: body.step,
-          labels: body.labels ?? [],
-          metadata: (body.metadata ?? {}) as Record<string, Json>,
-          idempotencyKey: headers['idempotency-key'],
-        })
-      if (body.async === true) {
-        const operation = service.operations.start('save_checkpoint', async (report) => {
-          const record = await save()
-          report({ bytesDone: record.byteLength, bytesTotal: record.byteLength })
-          return checkpointReply(record)
-        })
-        reply.code(status.accepted).header('location', `/v1/operations/${operation.id}`)
-        return operationReply(operation)
-      }
-      const record = await save()
-      reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
-      return checkpointReply(record)
-    },
-  )
 }
 
 function readRoutes(app: App, service: Service): void {
@@ -151,54 +81,6 @@ function readRoutes(app: App, service: Service): void {
         tensors: page.items.map(tensorReply),
         cursor: page.cursor ?? null,
       }
-    },
-  )
-}
-
-function restoreRoute(app: App, service: Service): void {
-  app.post(
-    '/v1/checkpoints/:id([^:]+)::restore',
-    {
-      config: { bodyOptional: true },
-      schema: {
-        tags,
-        summary: 'Put the saved values back into variables',
-        operationId: 'restoreCheckpoint',
-        params: idParams,
-        querystring: Type.Object({
-          container: Type.Optional(
-            Type.String({ description: 'Where to; where the checkpoint came from unless given.' }),
-          ),
-        }),
-        headers: writeHeaders,
-        body: RestoreCheckpoint,
-        response: {
-          [status.ok]: RestoreReport,
-          ...refusals(
-            'INVALID_ARGUMENT',
-            unfit,
-            wrongType,
-            'NOT_FOUND',
-            'FAILED_PRECONDITION',
-            full,
-          ),
-        },
-      },
-    },
-    async ({ params, query, body, headers }) => {
-      const strict = body.strict ?? true
-      const dryRun = body.dry_run ?? false
-      const report = await service.restore(params.id, {
-        container: query.container,
-        names: body.names,
-        rename: body.rename,
-        scope: body.scope,
-        strict,
-        dryRun,
-        create: body.create ?? false,
-        idempotencyKey: headers['idempotency-key'],
-      })
-      return restoreReply(report, strict, dryRun)
     },
   )
 }
@@ -318,21 +200,5 @@ function tensorReply(tensor: StoredTensor) {
     nbytes: parts.reduce((sum, { nbytes }) => sum + nbytes, 0),
     sha256: null,
     parts,
-  }
-}
-
-function restoreReply(report: Report, strict: boolean, dryRun: boolean) {
-  return {
-    checkpoint: report.checkpoint,
-    container: report.container,
-    strict,
-    dry_run: dryRun,
-    restored: [...report.restored],
-    created: [...report.created],
-    missing: [...report.missing],
-    unexpected: [...report.unexpected],
-    shape_mismatches: [...report.shapeMismatches],
-    dtype_mismatches: [...report.dtypeMismatches],
-    versions: report.versions,
   }
 }

@@ -42,7 +42,7 @@ export function operationRoutes(instance: FastifyInstance, service: Service): vo
     async () => ({ operations: service.operations.list().map(operationReply) }),
   )
   app.get(
-    '/v1/operations/:id',
+    '/v1/operations/:id([^:/]+)',
     {
       schema: {
         tags,
@@ -54,7 +54,31 @@ export function operationRoutes(instance: FastifyInstance, service: Service): vo
     },
     async (request) => operationReply(service.operations.get(request.params.id)),
   )
+  cancelRoute(app, service)
   followRoutes(app, service)
+}
+
+function cancelRoute(app: App, service: Service): void {
+  app.post(
+    '/v1/operations/:id([^:]+)::cancel',
+    {
+      config: { bodyOptional: true },
+      schema: {
+        tags,
+        summary: 'Tell an operation to stop',
+        description:
+          'A cancelled operation leaves nothing behind. One that comes to its end all the same is done: the reply says how it ended, or, where that takes longer than a moment, that it is cancelling.',
+        operationId: 'cancelOperation',
+        params,
+        body: Type.Object({}, { additionalProperties: false }),
+        response: {
+          [status.ok]: Operation,
+          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', 'FAILED_PRECONDITION'),
+        },
+      },
+    },
+    async (request) => operationReply(await service.operations.cancel(request.params.id)),
+  )
 }
 
 function followRoutes(app: App, service: Service): void {
@@ -71,7 +95,7 @@ function followRoutes(app: App, service: Service): void {
         tags,
         summary: 'How an operation goes on, as server-sent events',
         description:
-          'The event running tells the progress in bytes, first as it is and then as it changes; the last event is done or failed, and ends the stream. A client that comes back after it is answered 204, so that EventSource stops.',
+          'The event running tells the progress in bytes, first as it is and then as it changes; the last event is done, failed or cancelled, and ends the stream. A client that comes back after it is answered 204, so that EventSource stops.',
         operationId: 'followOperation',
         params,
         headers,
@@ -127,6 +151,7 @@ export function operationReply(operation: OperationRecord) {
     id,
     kind,
     state,
+    cancelling: operation.isCancelling,
     progress: { bytes_done: progress.bytesDone, bytes_total: progress.bytesTotal ?? null },
     started_at: timeText(startedAt),
     ended_at: endedAt === undefined ? null : timeText(endedAt),

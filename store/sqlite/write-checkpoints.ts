@@ -4,6 +4,7 @@ import { Refusal } from '../../tensor/index.ts'
 import type { Change } from '../port.ts'
 import { announce, type CommitContext, checkCount, checkSlice, checkText } from './context.ts'
 import { checkpointNumberOf, sliceOf, sliceTextOf } from './records.ts'
+import { saveAmong } from './save-among.ts'
 import { partsOf } from './write-partitioned.ts'
 
 type ChangeOf<Kind extends Change['kind']> = Extract<Change, { readonly kind: Kind }>
@@ -186,7 +187,9 @@ export function saveCheckpoint(context: CommitContext, change: ChangeOf<'save_ch
   const { container } = change
   const rename = new Map(Object.entries(change.rename ?? {}))
   const checkpointId = insertCheckpoint(context, change)
-  if (change.names === undefined && rename.size === 0) {
+  if (change.among !== undefined) {
+    saveAmong(context, container, checkpointId, change.among)
+  } else if (change.names === undefined && rename.size === 0) {
     context.connection.run(
       `INSERT INTO checkpoint_entry (checkpoint_id, name, value_id, slice)
        SELECT ?, name, value_id, slice FROM variable

@@ -1,6 +1,6 @@
 // What every driver of the store must do with checkpoints, labels, graphs and models.
 import type { Test } from 'tap'
-import type { Change } from '../../store/index.ts'
+import type { Change, SavedAmong } from '../../store/index.ts'
 import {
   contentOf,
   create,
@@ -106,6 +106,43 @@ export function checkpointFacts(t: Test, { opened }: Suite): void {
       reason: 'checkpoint/rename-unused',
     })
     t.equal((await store.catalogue.listCheckpoints({}, { limit: 10 })).items.length, 3)
+  })
+
+  t.test('a save chooses by collection and prefix inside its commit', async (t) => {
+    const store = await opened(t)
+    const value = await stage(store, contentOf(1, 1))
+    await store.catalogue.commit([
+      create('a/v', value, { collections: ['variables'] }),
+      create('a/w', value, { collections: ['variables', 'x'] }),
+      create('ab', value, { collections: ['x'] }),
+      create('a/none', null, { collections: ['x'] }),
+      create('a/w', value, { container: 'other', collections: ['variables'] }),
+    ])
+    const saved = async (among: SavedAmong): Promise<string[]> => {
+      const { checkpoints } = await store.catalogue.commit([save({ among })])
+      return (await store.catalogue.checkpointEntries(checkpoints[0])).items.map(({ name }) => name)
+    }
+    const onlyInitialized = true
+    t.same(await saved({ onlyInitialized }), ['a/v', 'a/w', 'ab'])
+    t.same(await saved({ collections: ['variables'], onlyInitialized: false }), ['a/v', 'a/w'])
+    t.same(await saved({ collections: ['x', 'variables'], prefix: 'a/', onlyInitialized }), [
+      'a/v',
+      'a/w',
+    ])
+    t.same(await saved({ collections: ['x'], onlyInitialized }), ['a/w', 'ab'])
+    await t.rejects(saved({ collections: ['x'], onlyInitialized: false }), {
+      code: 'FAILED_PRECONDITION',
+      reason: 'variable/uninitialized',
+      names: { variables: ['a/none'] },
+    })
+    for (const among of [{ collections: ['y'] }, { collections: [] }, { prefix: 'b' }]) {
+      await t.rejects(saved({ ...among, onlyInitialized }), { message: 'No variables to save' })
+    }
+    const deleted: Change = { kind: 'delete_variable', container: '', name: 'ab' }
+    const late = save({ among: { collections: ['x'], onlyInitialized } })
+    const { checkpoints } = await store.catalogue.commit([deleted, late])
+    t.equal((await store.catalogue.checkpoint(checkpoints[0]))?.tensorCount, 1)
+    t.equal((await store.catalogue.listCheckpoints({}, { limit: 10 })).items.length, 5)
   })
 
   t.test('an imported checkpoint holds values from outside under any names', async (t) => {

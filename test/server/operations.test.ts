@@ -71,3 +71,48 @@ t.test('progress comes as it is made; clients leave, and the server ends', async
   end.resolve()
   await stopped
 })
+
+t.test('an operation is cancelled by its verb, and tells that it was', async (t) => {
+  const server = await startServer(t)
+  const started = Promise.withResolvers<void>()
+  const { id } = server.service.operations.start('copy', async (report, signal) => {
+    report({ bytesDone: 1, bytesTotal: 9 })
+    started.resolve()
+    await new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason))
+    })
+  })
+  await started.promise
+  const client = await EventClient.open(server, '', {}, `/v1/operations/${id}/events`)
+  const cancelled = await server.call(`POST /v1/operations/${id}:cancel`)
+  t.match(
+    { status: cancelled.status, ...cancelled.json },
+    { status: 200, state: 'cancelled', cancelling: false, error: null, result: null },
+  )
+  await client.until(() => false)
+  t.match(client.events.at(-1), { event: 'cancelled', id: 'end', data: cancelled.json })
+  t.same((await server.call(`POST /v1/operations/${id}:cancel`)).json, cancelled.json, 'twice')
+  const done = server.service.operations.start('copy', async () => 'copied')
+  await server.service.operations.idle()
+  const late = await server.call(`POST /v1/operations/${done.id}:cancel`)
+  t.match({ status: late.status, ...late.json }, { status: 409, reason: 'operation/ended' })
+  t.equal((await server.call('POST /v1/operations/77:cancel')).status, 404)
+})
+
+t.test('a save that is cancelled at once leaves a whole checkpoint or none', async (t) => {
+  const server = await startServer(t)
+  const value = { value: [1, 2, 3], dtype: 'float32', shape: [3] }
+  await server.call('POST /v1/variables', { json: { name: 'w', initializer: value } })
+  await server.call('POST /v1/variables/w:initialize')
+  for (let time = 0; time < 10; time++) {
+    const before = (await server.call('GET /v1/checkpoints')).json.checkpoints.length
+    const { json } = await server.call('POST /v1/checkpoints', { json: { async: true } })
+    await server.call(`POST /v1/operations/${json.id}:cancel`)
+    await server.service.operations.idle()
+    const { state, result } = (await server.call(`GET /v1/operations/${json.id}`)).json
+    const { checkpoints } = (await server.call('GET /v1/checkpoints')).json
+    t.equal(checkpoints.length - before, state === 'done' ? 1 : 0, state)
+    if (state === 'done') t.same(checkpoints[0], result)
+    else t.equal(state, 'cancelled')
+  }
+})

@@ -88,3 +88,51 @@ t.test('a silent operation is told again, and a list ends with its reader', asyn
   end.resolve()
   await operations.idle()
 })
+
+/** Work that goes on until it is told to stop. */
+const untilStopped = (_: unknown, signal: AbortSignal): Promise<void> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('stopped')))
+  })
+
+t.test('what is told to stop is cancelled, unless it comes to its end all the same', async (t) => {
+  const operations = createOperations(
+    () => 7,
+    (message) => t.fail(message),
+  )
+  const stopped = operations.start('copy', untilStopped)
+  t.match(await operations.cancel(stopped.id), { state: 'cancelled', endedAt: 7, error: undefined })
+  const end = Promise.withResolvers<string>()
+  const going = operations.start('copy', () => end.promise)
+  const cancelling = operations.cancel(going.id)
+  t.match(operations.get(going.id), { state: 'running', isCancelling: true })
+  end.resolve('copied')
+  t.match(await cancelling, { state: 'done', isCancelling: false, result: 'copied' })
+  await t.rejects(operations.cancel(going.id), refused({ reason: 'operation/ended' }))
+  await t.rejects(operations.cancel('99'), refused({ reason: 'operation/unknown' }))
+})
+
+t.test('a key begins its work once, until that fails or is cancelled', async (t) => {
+  const operations = createOperations(Date.now, () => undefined)
+  const begin = (described: string, work = untilStopped) =>
+    operations.start('copy', work, { key: 'k', described: [described] })
+  const first = begin('a')
+  t.equal(begin('a').id, first.id)
+  t.throws(() => begin('b'), refused({ reason: 'idempotency/mismatch' }))
+  await operations.cancel(first.id)
+  const second = begin('b', () => Promise.reject(new Refusal('ABORTED', 'a/b', 'No.')))
+  t.not(second.id, first.id)
+  await operations.idle()
+  const third = begin('c', async () => undefined)
+  await operations.idle()
+  t.equal(begin('c').id, third.id, 'what is done is done')
+  t.equal(operations.list().length, 3)
+})
+
+t.test('at the end, what is not done in time is told to stop', async (t) => {
+  const operations = createOperations(Date.now, (message) => t.fail(message))
+  const { id } = operations.start('copy', untilStopped)
+  const quick = operations.start('copy', () => later(5))
+  await operations.idle(50)
+  t.match([operations.get(id).state, operations.get(quick.id).state], ['cancelled', 'done'])
+})
