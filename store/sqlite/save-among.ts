@@ -21,7 +21,8 @@ function conditionOf(
       values.push(end)
     }
   }
-  if (collections !== undefined) {
+  if (collections?.length === 0) texts.push('FALSE')
+  else if (collections !== undefined) {
     const places = collections.map(() => '?').join(', ')
     texts.push(`EXISTS (
       SELECT 1 FROM collection_member AS member INDEXED BY collection_member_by_variable
