@@ -88,8 +88,17 @@ export async function openBundle(
   }
   checkDisjoint([...index.entries.values(), ...index.slices.values()])
   const tensors: CheckpointTensor[] = []
+  const byPlace = new Map<string, CheckpointTensor>()
   for (const entry of index.entries.values()) {
-    tensors.push(await openTensor(opening, entry, index.slices))
+    const place = placeOf(entry)
+    const known = place === undefined ? undefined : byPlace.get(place)
+    if (known !== undefined) {
+      tensors.push({ ...known, name: entry.name, aliasOf: known.name })
+      continue
+    }
+    const tensor = await openTensor(opening, entry, index.slices)
+    tensors.push(tensor)
+    if (place !== undefined) byPlace.set(place, tensor)
   }
   if (index.slices.size > 0) {
     const [stray] = index.slices.values()
@@ -189,14 +198,24 @@ function checkBounds(opening: Opening, entry: BundleEntry): void {
   )
 }
 
-/** No writer lets tensors share bytes; a small file could claim to hold a huge one otherwise. */
+/** What two names for one tensor have in common; undefined where it has no bytes of its own. */
+function placeOf({ dtype, shape, shard, offset, size, slices, crc32c }: BundleEntry) {
+  if (slices.length > 0 || size === 0) return undefined
+  return `${shard} ${offset} ${size} ${crc32c} ${dtype} [${shape}]`
+}
+
+/**
+ * Two names may be those of one tensor. Other than that no writer lets tensors share bytes; a small file
+ * could claim to hold a huge one otherwise.
+ */
 function checkDisjoint(entries: readonly BundleEntry[]): void {
   const stored = entries.filter(({ slices, size }) => slices.length === 0 && size > 0)
   stored.sort((a, b) => a.shard - b.shard || a.offset - b.offset)
   for (let index = 1; index < stored.length; index++) {
     const before = stored[index - 1]
     const entry = stored[index]
-    if (entry.shard === before.shard && entry.offset < before.offset + before.size) {
+    const isShared = entry.shard === before.shard && entry.offset < before.offset + before.size
+    if (isShared && placeOf(entry) !== placeOf(before)) {
       throw damagedTensor(entry.name, 'overlap', `shares bytes with "${before.name}"`)
     }
   }

@@ -15,6 +15,11 @@ const indexName = /[^/]\.index$/
 /** Names that no file of a V1 checkpoint has. */
 const otherName = /\.(?:index|meta|pb|pbtxt|json|data-[0-9]{5}-of-[0-9]{5})$/
 
+/** What the name of a bundle's file has after the prefix. */
+const partSuffix = /\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$/
+/** Files that stand for what is in their folder. */
+const folderFiles = new Set([stateFileName, 'saved_model.pb', 'saved_model.pbtxt'])
+
 function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/') + 1)
 }
@@ -63,8 +68,9 @@ async function listV1(files: FileSet): Promise<FoundCheckpoint[]> {
 }
 
 /**
- * The checkpoint that is meant: `wanted` (a whole prefix or its last part; for V1 also a file's name or
- * TensorFlow's pattern) if given; else, in the shallowest folder that holds one, the newest by the
+ * The checkpoint that is meant: `wanted` if given (a whole prefix or its last part, the name of any file
+ * of the checkpoint, TensorFlow's pattern of V1 shards, a folder, or a state file or saved_model.pb, which
+ * stand for theirs); else, in the shallowest folder that holds one, the newest by the
  * state file, else the only one. Files of the first format are looked for where there is no bundle, or
  * one is named. Refuses NOT_FOUND (`checkpoint/not-found`) and INVALID_ARGUMENT
  * (`checkpoint/ambiguous-prefix`).
@@ -100,7 +106,8 @@ async function findNamed(
   bundles: readonly FoundCheckpoint[],
   wanted: string,
 ): Promise<FoundCheckpoint> {
-  const forms = [wanted, patternOfCheckpointV1(wanted)]
+  const bare = wanted.replace(partSuffix, '')
+  const forms = [wanted, bare, patternOfCheckpointV1(wanted), patternOfCheckpointV1(bare)]
   const others = [...namedLikeV1(files).keys()].map((prefix): FoundCheckpoint => {
     return { format: 'v1', prefix }
   })
@@ -112,8 +119,22 @@ async function findNamed(
     const matches = exact.length > 0 ? exact : ending
     if (matches.length > 0) return onlyOne(matches, '', [])
   }
+  const folder = folderMeant(files, wanted)
+  if (folder !== undefined) {
+    const names = files.names.filter((name) => name.startsWith(folder))
+    if (names.length > 0) return findCheckpoint({ names, open: (name) => files.open(name) })
+  }
   const all = bundles.length > 0 ? bundles : await listV1(files)
   return onlyOne([], `No checkpoint is named "${wanted}".`, all)
+}
+
+/** The folder that is named by itself, or by a file that says what is in it; with its slash. */
+function folderMeant(files: FileSet, wanted: string): string | undefined {
+  const isFolderFile = folderFiles.has(wanted.slice(wanted.lastIndexOf('/') + 1))
+  const named = files.names.filter((name) => name === wanted || name.endsWith(`/${wanted}`))
+  if (isFolderFile && named.length === 1) return folderOf(named[0])
+  const folder = wanted.replace(/\/*$/, '/')
+  return folder !== '/' && files.names.some((name) => name.startsWith(folder)) ? folder : undefined
 }
 
 /** The whole names that mean a checkpoint. */

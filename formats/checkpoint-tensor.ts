@@ -24,6 +24,8 @@ export interface CheckpointSlice {
 export interface CheckpointTensor extends TensorStream {
   /** Where the file holds it in slices: each by itself, in the file's order. */
   readonly slices?: readonly CheckpointSlice[] | undefined
+  /** Another tensor that comes before and has the very same type and bytes in the file. */
+  readonly aliasOf?: string | undefined
   /** Reads every byte and checks it; refuses as `chunks` does. */
   verify(): Promise<void>
 }

@@ -190,7 +190,12 @@ function openTensor(tensor: DescribedTensor): CheckpointTensor {
   if (dtype === 'string') throw damagedTensor(name, 'bad-slice', 'is of strings, and partitioned')
   const byteLength = elementCountOf(shape) * byteLengthOf(dtype)
   const chunks = () => joinSlices(tensor, slices.map(tensorSlice))
-  return checkpointTensor(tensor, byteLength, chunks)
+  const sliced = slices.map((slice) => ({
+    starts: slice.starts,
+    shape: slice.shape,
+    chunks: () => wholeChunks(slice),
+  }))
+  return { ...checkpointTensor(tensor, byteLength, chunks), slices: sliced }
 }
 
 function loadSlice(slice: StoredSlice): Promise<Uint8Array> {

@@ -31,6 +31,7 @@ export {
   stridedSliceOf,
 } from './slice-text.ts'
 export { shapeOfView, type View, viewOf } from './slice-view.ts'
+export { looksLikeTable } from './table-reader.ts'
 export { openTar } from './tar-reader.ts'
 export * from './tar-writer.ts'
 export { protoOfTensor, tensorOfProto } from './tensor-proto.ts'

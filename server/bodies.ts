@@ -31,6 +31,9 @@ export const tensorTypes = {
 /** Media type of several arrays in NumPy's form. */
 export const npzType = 'application/x-npz'
 
+/** Media type of a checkpoint in a single SQLite file. */
+export const sqliteType = 'application/vnd.sqlite3'
+
 /** Media types of uploaded models: archives, whose kind is seen from their first bytes. */
 export const archiveTypes: readonly string[] = [
   'application/x-tar',
@@ -45,6 +48,7 @@ export const archiveTypes: readonly string[] = [
 export const checkpointTypes: readonly string[] = [
   tensorTypes.safetensors,
   npzType,
+  sqliteType,
   ...archiveTypes,
 ]
 

@@ -4,9 +4,17 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { Checkpoint, encodingQuery, FileBody, sliceQuery } from '../../openapi/index.ts'
 import type { DownloadFormat, Service, UploadForm } from '../../service/index.ts'
-import { checkpointTypes, essenceOf, npzType, streamOf, tensorTypes } from '../bodies.ts'
+import {
+  checkpointTypes,
+  essenceOf,
+  npzType,
+  sqliteType,
+  streamOf,
+  tensorTypes,
+} from '../bodies.ts'
+import { hasAlready, sendNotModified } from '../conditions.ts'
 import { status } from '../errors.ts'
-import { cut, sendBytes } from '../streams.ts'
+import { sendBytes } from '../streams.ts'
 import { sendValue } from '../tensor-replies.ts'
 import { tensorBodyTypes } from '../tensor-requests.ts'
 import { checkpointReply } from './checkpoints.ts'
@@ -28,6 +36,7 @@ const fileOfFormat: Readonly<Record<DownloadFormat, { type: string; extension: s
   safetensors: { type: tensorTypes.safetensors, extension: 'safetensors' },
   tensorflow: { type: 'application/x-tar', extension: 'tar' },
   npz: { type: npzType, extension: 'npz' },
+  sqlite: { type: sqliteType, extension: 'sqlite' },
 }
 const downloadTypes = Object.values(fileOfFormat).map(({ type }) => type)
 
@@ -35,7 +44,12 @@ const downloadTypes = Object.values(fileOfFormat).map(({ type }) => type)
 function formOf(contentType: string | undefined): UploadForm {
   const type = essenceOf(contentType)
   if (type === tensorTypes.safetensors) return 'safetensors'
+  if (type === sqliteType) return 'sqlite'
   return type === npzType ? 'npz' : 'any'
+}
+
+function announcedLength(header: string | undefined): number | undefined {
+  return header === undefined ? undefined : Number(header)
 }
 
 type App = ReturnType<typeof typedApp>
@@ -60,7 +74,7 @@ function uploadRoute(app: App, service: Service): void {
       schema: {
         tags,
         summary:
-          'Take in safetensors, npz, or a tar, tar.gz or zip of a TensorFlow checkpoint or SavedModel',
+          'Take in safetensors, npz, a V1 checkpoint, a checkpoint in a SQLite file, or a tar, tar.gz or zip of a TensorFlow checkpoint or SavedModel',
         operationId: 'uploadCheckpoint',
         consumes: [...checkpointTypes],
         querystring: Type.Object({
@@ -68,7 +82,10 @@ function uploadRoute(app: App, service: Service): void {
           step: Type.Optional(Type.Integer({ minimum: 0 })),
           label: Type.Optional(Type.String()),
           prefix: Type.Optional(
-            Type.String({ description: 'Which bundle, where the archive holds several.' }),
+            Type.String({
+              description:
+                'Which checkpoint, where the archive holds several: its prefix, or the name of any of its files.',
+            }),
           ),
         }),
         headers: writeHeaders,
@@ -89,8 +106,11 @@ function uploadRoute(app: App, service: Service): void {
           prefix: query.prefix,
           idempotencyKey: headers['idempotency-key'],
         },
-        formOf(request.raw.headers['content-type']),
-        streamOf(request),
+        {
+          form: formOf(request.raw.headers['content-type']),
+          body: streamOf(request),
+          byteLength: announcedLength(request.raw.headers['content-length']),
+        },
       )
       reply.code(status.created).header('location', `/v1/checkpoints/${record.id}`)
       return checkpointReply(record)
@@ -104,14 +124,22 @@ function downloadRoute(app: App, service: Service): void {
     {
       schema: {
         tags,
-        summary: 'The checkpoint as a file: safetensors, npz, or a tar of a TensorFlow bundle',
+        summary:
+          'The checkpoint as a file: safetensors, npz, a tar of a TensorFlow bundle, or SQLite',
+        description:
+          'The same bytes every time for the same checkpoint. What was cut off goes on with Range, and If-Range with the etag.',
         operationId: 'downloadCheckpoint',
         params: Type.Object({ id: Type.String() }),
         querystring: Type.Object({
           ...containerQuery,
           format: Type.Optional(
             Type.Union(
-              [Type.Literal('safetensors'), Type.Literal('tensorflow'), Type.Literal('npz')],
+              [
+                Type.Literal('safetensors'),
+                Type.Literal('tensorflow'),
+                Type.Literal('npz'),
+                Type.Literal('sqlite'),
+              ],
               {
                 description: 'safetensors unless given.',
               },
@@ -125,15 +153,20 @@ function downloadRoute(app: App, service: Service): void {
         },
       },
     },
-    async ({ params, query }, reply) => {
+    async ({ params, query, headers }, reply) => {
       const record = await service.checkpoints.get(params.id, query.container)
       const format = query.format ?? 'safetensors'
       const file = await service.files.download(record, format)
+      const etag = `"${file.tag}"`
+      reply.header('etag', etag)
+      if (hasAlready(headers['if-none-match'], etag)) return sendNotModified(reply)
       const { type, extension } = fileOfFormat[format]
       return sendBytes(reply, {
         contentType: type,
         byteLength: file.byteLength,
-        chunks: (range) => cut(file.chunks(), range),
+        etag,
+        chunks: (range) => file.chunks(range),
+        isOwned: true,
         fileName: `checkpoint-${record.id}.${extension}`,
       })
     },

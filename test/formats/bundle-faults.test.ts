@@ -131,14 +131,32 @@ t.test('10, 11: offsets and sizes that do not fit are refused', async (t) => {
   t.equal(await reasonOf(withEntry({ size: 4 })), 'bundle/size-mismatch')
   t.equal(await reasonOf(withEntry({ size: -8 })), 'bundle/bad-entry')
   t.equal(await reasonOf(withEntry({ shard_id: -1 })), 'bundle/bad-entry')
-  const twice: Parts = {
-    ...good,
+  const shared = (changes: Parameters<typeof entryOf>[2], data = four): Parts => ({
+    shards: [Uint8Array.of(...four, ...four)],
     entries: [
       ['v', entryOf(four)],
-      ['w', entryOf(four)],
+      ['w', entryOf(data, 0, changes)],
     ],
-  }
-  t.equal(await reasonOf(twice), 'bundle/overlap')
+  })
+  t.equal(await reasonOf(shared({ offset: 4 })), 'bundle/overlap')
+  t.equal(await reasonOf(shared({}, four.subarray(0, 4))), 'bundle/overlap')
+  t.equal(await reasonOf(shared({ dtype: 3 })), 'bundle/overlap')
+  t.equal(await reasonOf(shared({ crc32c: 1 })), 'bundle/overlap')
+})
+
+t.test('two names for one tensor are kept, and it is opened once', async (t) => {
+  const entries: Parts['entries'] = ['u', 'v', 'w'].map((name) => [name, entryOf(four)])
+  const set = fileSetOf(filesOf({ entries, shards: [four] }))
+  const { tensors } = await openBundle(set, 'm', tools)
+  t.same(
+    tensors.map(({ name, aliasOf }) => [name, aliasOf]),
+    [
+      ['u', undefined],
+      ['v', 'u'],
+      ['w', 'u'],
+    ],
+  )
+  t.strictSame(await readFiles(filesOf({ entries, shards: [four] })), { u: four, v: four, w: four })
 })
 
 t.test('12: a missing or short shard is named', async (t) => {
