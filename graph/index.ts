@@ -12,5 +12,6 @@ export {
 export { type Loop, type Unit, unitsOf } from './loop.ts'
 export { parseTensorName, type TensorName } from './name.ts'
 export { isBackEdge, runningOrder } from './order.ts'
+export { type Pattern, patternOf } from './pattern.ts'
 export * from './scopes/index.ts'
 export { graphOf } from './verify.ts'
