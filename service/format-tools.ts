@@ -28,7 +28,8 @@ async function* inflate(compressed: AsyncIterable<Uint8Array>): AsyncIterable<Ui
   async function* counted(): AsyncIterable<Uint8Array> {
     for await (const chunk of compressed) {
       given += chunk.byteLength
-      yield chunk
+      // Streams take chunks before they need them; the memory of these is used again by then.
+      yield chunk.slice()
     }
   }
   // The loop below sees every error; pipeline wants a callback all the same.
