@@ -13,7 +13,7 @@ import fastify, {
   type RouteOptions,
 } from 'fastify'
 import { documentHead, nameSchemas } from '../openapi/index.ts'
-import type { Service } from '../service/index.ts'
+import { type Service, serverClosing } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { drain, essenceOf, registerBodies, wrongType } from './bodies.ts'
 import { answerBrokenRequest } from './broken-requests.ts'
@@ -149,14 +149,8 @@ function registerClosing(app: FastifyInstance): void {
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
   })
   app.addHook('onRequest', (_request, _reply, done) => {
-    if (isClosing) done(closing())
+    if (isClosing) done(serverClosing())
     else done()
-  })
-}
-
-function closing(): Refusal {
-  return new Refusal('UNAVAILABLE', 'server/closing', 'The server is about to end.', {
-    fix: 'Send the request again in a moment.',
   })
 }
 

@@ -19,7 +19,7 @@ import { initialized } from './find-variable.ts'
 import { isExpressionForm } from './initial-expression.ts'
 import { initialWrites } from './initialize.ts'
 import { holdValue, runUpdate, type UpdateArguments, type UpdateTarget } from './one-op.ts'
-import { gatherBytes, type ReadableValue } from './readable.ts'
+import { gatherBytes, type ReadableValue, readableOfTensor } from './readable.ts'
 import { storedReadable } from './stored-values.ts'
 import { contentOfTensor, type TensorContent } from './tensor-content.ts'
 import { checkAssignable, type Declaration } from './tensor-input.ts'
@@ -178,7 +178,7 @@ export function createBatchValues(
       const { record, present } = stateOf(name)
       if (present.kind === 'stored') return storedReadable(store.values, present.value)
       const tensor = await tensorOf(present)
-      if (tensor !== undefined) return readableOf(tensor)
+      if (tensor !== undefined) return readableOfTensor(tensor)
       return storedReadable(store.values, initialized(record).value)
     },
     take() {
@@ -212,22 +212,6 @@ function typeOf(present: Present): TensorType | undefined {
       return present.assigned
     default:
       return present satisfies never
-  }
-}
-
-/** A tensor at hand as a readable value. */
-export function readableOf(tensor: Tensor): ReadableValue {
-  const { dtype, shape, byteLength, chunks } = contentOfTensor(tensor)
-  const bytes = () => gatherBytes(chunks(), byteLength)
-  return {
-    dtype,
-    shape,
-    byteLength,
-    digest: '',
-    async *read({ offset, length } = { offset: 0, length: byteLength }) {
-      yield (await bytes()).subarray(offset, offset + length)
-    },
-    bytes,
   }
 }
 

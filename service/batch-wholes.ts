@@ -2,15 +2,13 @@
 // of the parts are batch-values.ts's.
 import type { PartitionedRecord } from '../store/index.ts'
 import { byteLengthOf, elementCountOf, sameShape, type Tensor } from '../tensor/index.ts'
-import { type BatchValues, checkBatchBytes, readableOf } from './batch-values.ts'
+import { type BatchValues, checkBatchBytes } from './batch-values.ts'
 import type { Context } from './context.ts'
 import { cutTensor, joinTensors } from './cut-tensor.ts'
-import { notForParts, partitionedReadable, reshapedPart, slicesOfParts } from './partitioned.ts'
-import { type ReadableValue, tensorOfReadable } from './readable.ts'
+import { argumentsOfParts } from './part-updates.ts'
+import { partitionedReadable, reshapedPart, slicesOfParts } from './partitioned.ts'
+import { type ReadableValue, readableOfTensor, tensorOfReadable } from './readable.ts'
 import { checkAssignable } from './tensor-input.ts'
-
-// TensorFlow's PartitionedVariable has assign, assign_add and assign_sub.
-const verbsOfParts: readonly string[] = ['assign_add', 'assign_sub']
 
 /** The values, with the partitioned variables among `wholes` as one each. */
 export function withWholes(
@@ -35,7 +33,7 @@ export function withWholes(
       if (!sameShape(tensor.shape, slice.shape)) throw reshapedPart(whole, part)
       parts.push({ tensor, slice })
     }
-    return readableOf(joinTensors({ dtype, shape }, parts))
+    return readableOfTensor(joinTensors({ dtype, shape }, parts))
   }
 
   return {
@@ -57,15 +55,8 @@ export function withWholes(
     async update(name, verb, given, deadlineMs) {
       const whole = byName.get(name)
       if (whole === undefined) return values.update(name, verb, given, deadlineMs)
-      if (!verbsOfParts.includes(verb)) throw notForParts(verb, whole)
-      const { dtype, shape } = whole
-      for (const tensor of given.tensors.values()) checkAssignable(name, { dtype, shape }, tensor)
-      const slices = slicesOfParts(whole)
-      for (const [place, part] of whole.parts.entries()) {
-        const tensors = new Map(
-          [...given.tensors].map(([input, tensor]) => [input, cutTensor(tensor, slices[place])]),
-        )
-        await values.update(part.name, verb, { tensors }, deadlineMs)
+      for (const [place, each] of argumentsOfParts(verb, whole, given).entries()) {
+        await values.update(whole.parts[place].name, verb, each, deadlineMs)
       }
       return undefined
     },

@@ -2,7 +2,7 @@
 // operations see what earlier ones wrote; each variable written gets one new version at the end.
 import assert from 'node:assert/strict'
 import { jsonText, tensorToJson } from '../formats/index.ts'
-import type { Committed, Idempotency, VariableRecord } from '../store/index.ts'
+import type { Committed, Idempotency } from '../store/index.ts'
 import { elementCountOf, Refusal, type Tensor } from '../tensor/index.ts'
 import { type BatchValues, checkBatchBytes, createBatchValues } from './batch-values.ts'
 import { withWholes } from './batch-wholes.ts'
@@ -10,14 +10,20 @@ import { commitAssigned } from './commit-assigned.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import type { Limits } from './limits.ts'
-import { findManyNamed, isPartitioned, type NamedVariable, versionOf } from './partitioned.ts'
+import {
+  findManyNamed,
+  isPartitioned,
+  type NamedVariable,
+  variablesOf,
+  versionOf,
+} from './partitioned.ts'
 import { tensorOfReadable } from './readable.ts'
 import { sliceReadable } from './slices.ts'
 import type { Declaration } from './tensor-input.ts'
 import type { UpdateVerbName } from './update-verbs.ts'
 import type { UpdateInput } from './variable-update.ts'
 import { variableKey } from './write-order.ts'
-import { checkVersion } from './written.ts'
+import { checkVersion, nothingDone } from './written.ts'
 
 /** One operation of a batch. */
 export type BatchOperation = {
@@ -150,8 +156,6 @@ async function runInOrder(
   }
 }
 
-const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
-
 /** What the operations' names stand for, from one snapshot. Refuses names that stand for nothing. */
 async function namedBy(
   context: Context,
@@ -166,11 +170,6 @@ async function namedBy(
     if (place === -1) throw error
     return naming(place, operations[place], () => Promise.reject(error))
   }
-}
-
-/** The variables that a name stands for: its parts, or itself. */
-function variablesOf(named: NamedVariable): readonly VariableRecord[] {
-  return isPartitioned(named) ? named.parts : [named]
 }
 
 function variableNames(named: NamedVariable): readonly string[] {

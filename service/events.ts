@@ -4,7 +4,7 @@
 import type { EventPlace, StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { createVersionWaits, type VersionWaits } from './version-waits.ts'
+import { createVersionWaits, serverClosing, type VersionWaits } from './version-waits.ts'
 
 /** Which events a listener wants: those that every given list lets through. */
 export interface EventFilter {
@@ -59,7 +59,7 @@ export function createEvents(context: Pick<Context, 'store' | 'limits'>): Events
   return {
     waitForVersions: waits.waitForVersions,
     follow(filter, after, signal) {
-      if (hasEnded) throw closing()
+      if (hasEnded) throw serverClosing()
       if (listeners.size >= limits.eventStreams) throw tooManyStreams(limits.eventStreams)
       const listener = new Listener(context, letThrough(filter))
       listeners.add(listener)
@@ -249,10 +249,4 @@ function tooManyStreams(most: number): Refusal {
     `${most} streams of events are open already; no more may be at once.`,
     { fix: 'Close one, or follow more with one stream: every filter takes a list.' },
   )
-}
-
-function closing(): Refusal {
-  return new Refusal('UNAVAILABLE', 'server/closing', 'The server is about to end.', {
-    fix: 'Send the request again in a moment.',
-  })
 }

@@ -54,4 +54,5 @@ export {
 } from './update-verbs.ts'
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
 export type { UpdateInput, ValueUpdated } from './variable-update.ts'
+export { serverClosing } from './version-waits.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

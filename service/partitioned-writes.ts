@@ -1,15 +1,13 @@
 // Writes to partitioned variables: the whole is cut, and what its parts become is one commit.
-import type { SliceSpec } from '../formats/index.ts'
 import type { Change, Committed, PartitionedRecord } from '../store/index.ts'
-import { Refusal, type Tensor } from '../tensor/index.ts'
+import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { cutTensor } from './cut-tensor.ts'
 import { once } from './idempotency.ts'
 import { stageParts } from './part-streams.ts'
+import { argumentsOfParts, checkForParts } from './part-updates.ts'
 import {
   findPartitioned,
   joinedReadable,
-  notForParts,
   orPartitioned,
   slicesOfParts,
   versionOf,
@@ -24,7 +22,7 @@ import {
 } from './variable-update.ts'
 import type { AssignOptions, VariableWrites } from './variable-writes.ts'
 import { variableKey } from './write-order.ts'
-import { checkVersion, type ValueWritten } from './written.ts'
+import { checkVersion, replacedSince, type ValueWritten } from './written.ts'
 
 /** `writes` for every name: where it stands for no variable but for parts, they are written as one. */
 export function withPartitionedWrites(context: Context, writes: VariableWrites): VariableWrites {
@@ -95,23 +93,19 @@ async function assignParts(
   }
 }
 
-// TensorFlow's PartitionedVariable has assign, assign_add and assign_sub.
-const verbsOfParts: readonly string[] = ['assign_add', 'assign_sub']
-
 async function updateParts(
   context: Context,
   whole: PartitionedRecord,
   { verb, container, name, input, options }: UpdateRequest,
 ): Promise<ValueUpdated> {
-  if (!verbsOfParts.includes(verb)) throw notForParts(verb, whole)
+  checkForParts(verb, whole)
   const { dtype, shape } = whole
   if (options.idempotencyKey === undefined) {
     checkVersion({ name, version: versionOf(whole) }, options.ifVersion)
   }
   const given = await input({ dtype, shape })
-  for (const tensor of given.tensors.values()) checkAssignable(name, { dtype, shape }, tensor)
+  const parts = argumentsOfParts(verb, whole, given)
   options.checkResult?.({ dtype, shape })
-  const slices = slicesOfParts(whole)
   const described = [verb, container, name, ...describedArguments(given)]
   const written = await commitParts(
     context,
@@ -121,16 +115,12 @@ async function updateParts(
       const updates = record.parts.map((part, place) => ({
         record: part,
         verb,
-        given: { ...given, tensors: cutEach(given.tensors, slices[place]) },
+        given: parts[place],
       }))
       return commitUpdates(context, updates, idempotency)
     },
   )
   return { ...written, output: undefined }
-}
-
-function cutEach(tensors: ReadonlyMap<string, Tensor>, slice: SliceSpec): Map<string, Tensor> {
-  return new Map([...tensors].map(([input, tensor]) => [input, cutTensor(tensor, slice)]))
 }
 
 interface PartsCommit {
@@ -191,9 +181,10 @@ function madeAnew({ container, name }: PartitionedRecord): Refusal {
 /** The whole that a write left, from the values of its parts. */
 async function joinedParts(
   context: Context,
-  { container, name, version }: ValueWritten,
+  written: ValueWritten,
   valueIds: readonly number[],
 ): Promise<ReadableValue> {
+  const { container, name } = written
   const whole = await findPartitioned(context, container, name)
   const slices = slicesOfParts(whole)
   const records = await Promise.all(valueIds.map((id) => context.store.values.record(id)))
@@ -203,10 +194,5 @@ async function joinedParts(
   if (parts.length === whole.parts.length) {
     return joinedReadable(context.store.values, whole, parts, context.limits.feedBytes)
   }
-  throw new Refusal(
-    'NOT_FOUND',
-    'value/gone',
-    `Version ${version} of variable ${name} was written, and has been replaced since.`,
-    { names: { variable: name, container, version } },
-  )
+  throw replacedSince(written)
 }

@@ -1,12 +1,11 @@
 // Partitioned variables: one name for several variables, seen as one. What a name stands for is found
 // here: the name itself first, so that a plain variable costs nothing more. How parts are written is
-// whole-writes.ts's.
+// partitioned-writes.ts's.
 import { createHash } from 'node:crypto'
 import { joinSlices, type SliceSpec } from '../formats/index.ts'
 import { slicesOf } from '../graph/index.ts'
 import type {
   Json,
-  Page,
   PartitionedRecord,
   ValueRecord,
   Values,
@@ -23,6 +22,7 @@ import {
 import type { Context } from './context.ts'
 import { joinTensors } from './cut-tensor.ts'
 import { canReadJoined, readJoined } from './joined-parts.ts'
+import { everyItem } from './pages.ts'
 import { cutOf } from './part-cut.ts'
 import {
   type ByteRange,
@@ -46,6 +46,11 @@ export type NamedVariable = VariableRecord | PartitionedRecord
 /** Whether a name stands for parts. */
 export function isPartitioned(named: NamedVariable): named is PartitionedRecord {
   return 'parts' in named
+}
+
+/** The variables that a name stands for: its parts in order, or itself. */
+export function variablesOf(named: NamedVariable): readonly VariableRecord[] {
+  return isPartitioned(named) ? named.parts : [named]
 }
 
 /** The variable, or the partitioned variable, of that name. Refuses NOT_FOUND `variable/unknown`. */
@@ -127,25 +132,17 @@ export async function orPartitioned<T>(
 }
 
 /** Every partitioned variable of a container, page by page. */
-export async function* everyPartitioned(
+export function everyPartitioned(
   context: Context,
   container: string,
 ): AsyncIterable<PartitionedRecord> {
-  let cursor: string | undefined
-  do {
-    const page: Page<PartitionedRecord> = await context.store.catalogue.listPartitioned(container, {
-      limit: context.limits.pageEntries,
-      cursor,
-    })
-    yield* page.items
-    cursor = page.cursor
-  } while (cursor !== undefined)
+  const { catalogue } = context.store
+  return everyItem(context, (page) => catalogue.listPartitioned(container, page))
 }
 
 /** The version of what a name stands for; of parts, the sum of theirs, which only grows as well. */
 export function versionOf(named: NamedVariable): number {
-  if (!isPartitioned(named)) return named.version
-  return named.parts.reduce((sum, part) => sum + part.version, 0)
+  return variablesOf(named).reduce((sum, part) => sum + part.version, 0)
 }
 
 /** What is known of a partitioned variable as one. */

@@ -5,6 +5,7 @@ import {
   elementCountOf,
   isNumeric,
   numericTensor,
+  packStrings,
   Refusal,
   type Tensor,
   type TensorStream,
@@ -39,6 +40,24 @@ export async function tensorOfReadable(value: ReadableValue): Promise<Tensor> {
   const { dtype, shape } = value
   const bytes = await value.bytes()
   return isNumeric(dtype) ? numericTensor(dtype, shape, bytes) : unpackStrings(shape, bytes)
+}
+
+/** A tensor at hand as a readable value. Without a digest its bytes have no name. */
+export function readableOfTensor(tensor: Tensor, digest = ''): ReadableValue {
+  const { dtype, shape } = tensor
+  const all = tensor.dtype === 'string' ? packStrings(tensor) : tensor.bytes
+  const byteLength = all.byteLength
+  const copy = (start: number, end: number) => new Uint8Array(all.subarray(start, end))
+  return {
+    dtype,
+    shape,
+    byteLength,
+    digest,
+    async *read({ offset, length } = { offset: 0, length: byteLength }) {
+      if (length > 0) yield copy(offset, offset + length)
+    },
+    bytes: async () => copy(0, byteLength),
+  }
 }
 
 /** The value under a name, to be written into a file. */

@@ -4,13 +4,18 @@ import {
   byteLengthOf,
   elementCountOf,
   isNumeric,
-  packStrings,
   type Shape,
   type StringTensor,
   stringTensor,
   unpackStrings,
 } from '../tensor/index.ts'
-import { type ByteRange, checkHeld, gatherBytes, type ReadableValue } from './readable.ts'
+import {
+  type ByteRange,
+  checkHeld,
+  gatherBytes,
+  type ReadableValue,
+  readableOfTensor,
+} from './readable.ts'
 
 /**
  * The part of `value` that `text` names in NumPy's notation. Refuses what is no basic index
@@ -28,7 +33,7 @@ export async function sliceReadable(
   if (!isNumeric(value.dtype)) {
     checkHeld(value, maxStringBytes, 'Slicing strings')
     const whole = unpackStrings(value.shape, await value.bytes())
-    return heldReadable(stringsOf(whole, view, shape), digest)
+    return readableOfTensor(stringsOf(whole, view, shape), digest)
   }
   const itemLength = byteLengthOf(value.dtype)
   const byteLength = elementCountOf(shape) * itemLength
@@ -41,21 +46,6 @@ export async function sliceReadable(
     digest,
     read,
     bytes: () => gatherBytes(read(), byteLength),
-  }
-}
-
-/** Strings at hand as a readable value. */
-function heldReadable(tensor: StringTensor, digest: string): ReadableValue {
-  const bytes = packStrings(tensor)
-  return {
-    dtype: tensor.dtype,
-    shape: tensor.shape,
-    byteLength: bytes.byteLength,
-    digest,
-    async *read({ offset, length } = { offset: 0, length: bytes.byteLength }) {
-      if (length > 0) yield bytes.slice(offset, offset + length)
-    },
-    bytes: async () => bytes.slice(),
   }
 }
 

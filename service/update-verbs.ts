@@ -26,6 +26,8 @@ export interface UpdateVerb {
   readonly dtypes: readonly DType[]
   /** What TensorFlow says where the variable has no value, before its name. */
   readonly uninitialized: string
+  /** Whether a partitioned variable takes it as a whole, as TensorFlow's PartitionedVariable does. */
+  readonly forParts?: boolean
   /** Name of the op's output that the reply shows, beside the variable's own. */
   readonly output?: string
 }
@@ -110,6 +112,7 @@ export const updateVerbs = {
     inputs: [value],
     dtypes: numbers,
     uninitialized: uninitializedParameters,
+    forParts: true,
   },
   assign_sub: {
     op: 'AssignSub',
@@ -118,6 +121,7 @@ export const updateVerbs = {
     inputs: [value],
     dtypes: numbers,
     uninitialized: uninitializedParameters,
+    forParts: true,
   },
   count_up_to: {
     op: 'CountUpTo',

@@ -30,6 +30,7 @@ import { findNamed, type NamedVariable } from './partitioned.ts'
 import { scopeKeys, scopeOfRequest } from './scopes.ts'
 import { type GivenInitializer, keptInitializer } from './stored-initializer.ts'
 import { variableKey } from './write-order.ts'
+import { nothingDone } from './written.ts'
 
 /** The arguments of get_variable. Those absent come from the scope, or are TensorFlow's defaults. */
 export interface CreateRequest {
@@ -106,8 +107,6 @@ async function makeOrFind(
   await once(context, idempotencyKey, ['create_variable', described], make)
   return { created, variable: await findNamed(context, container, names[0]) }
 }
-
-const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
 
 async function resolve(
   context: Context,

@@ -10,6 +10,7 @@ import {
   findNamed,
   isPartitioned,
   partitionedReadable,
+  variablesOf,
   versionOf,
 } from './partitioned.ts'
 import type { ReadableValue } from './readable.ts'
@@ -138,7 +139,7 @@ export function createVariableReads(
     names: readonly string[],
   ): Promise<readonly InitializedVariable[]> {
     const found = await findManyNamed(context, container, names)
-    return found.flatMap((named) => (isPartitioned(named) ? named.parts : [named])).map(initialized)
+    return found.flatMap(variablesOf).map(initialized)
   }
 
   return {

@@ -1,7 +1,7 @@
 // The values of variables on their way in: replacing them here; what one op makes of them is
 // variable-update.ts's.
 import type { Change, StagedValue, VariableDeclaration, VariableRecord } from '../store/index.ts'
-import { fitsShape, Refusal, type Shape } from '../tensor/index.ts'
+import { fitsShape, type Shape } from '../tensor/index.ts'
 import { type BatchReply, type BatchRequest, runBatch } from './batch.ts'
 import type { Context } from './context.ts'
 import { findDeclaration, findVariable } from './find-variable.ts'
@@ -11,7 +11,13 @@ import { storedReadable } from './stored-values.ts'
 import { checkAssignable, type Declaration, type TensorInput } from './tensor-input.ts'
 import { type UpdateRequest, updateVariable, type ValueUpdated } from './variable-update.ts'
 import { variableKey } from './write-order.ts'
-import { checkVersion, type ValueWritten, valueWritten, type WriteOptions } from './written.ts'
+import {
+  checkVersion,
+  replacedSince,
+  type ValueWritten,
+  valueWritten,
+  type WriteOptions,
+} from './written.ts'
 
 /** How a value is assigned. */
 export interface AssignOptions extends WriteOptions {
@@ -38,15 +44,10 @@ export interface VariableWrites {
 /** Writes to a store's variables. */
 export function createVariableWrites(context: Context): VariableWrites {
   return {
-    async written({ container, name, version, valueId }) {
-      const value = await context.store.values.record(valueId)
-      if (value !== undefined) return storedReadable(context.store.values, value)
-      throw new Refusal(
-        'NOT_FOUND',
-        'value/gone',
-        `Version ${version} of variable ${name} was written, and has been replaced since.`,
-        { names: { variable: name, container, version } },
-      )
+    async written(written) {
+      const value = await context.store.values.record(written.valueId)
+      if (value === undefined) throw replacedSince(written)
+      return storedReadable(context.store.values, value)
     },
     assign: (container, name, input, options) => assign(context, container, name, input, options),
     update: (request) => updateVariable(context, request),

@@ -3,7 +3,6 @@
 import { mergeDeviceTexts } from '../graph/index.ts'
 import type {
   Change,
-  CollectionMember,
   Page,
   PageRequest,
   PartitionedRecord,
@@ -14,7 +13,14 @@ import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
 import { initialWrites } from './initialize.ts'
 import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
-import { findNamed, isPartitioned, type NamedVariable, versionOf } from './partitioned.ts'
+import { everyItem, everyPage } from './pages.ts'
+import {
+  findNamed,
+  isPartitioned,
+  type NamedVariable,
+  variablesOf,
+  versionOf,
+} from './partitioned.ts'
 import { unknownVariable } from './unknown-variable.ts'
 import { type CreateReply, type CreateRequest, createVariable } from './variable-create.ts'
 import { variableKey } from './write-order.ts'
@@ -69,8 +75,9 @@ export function createVariables(context: Context): Variables {
     changesOf: (named: NamedVariable) => readonly Change[],
   ): Promise<void> {
     const [whole] = await catalogue.partitioned(container, [name])
-    const parts = whole === undefined ? [] : namesOf(whole)
-    const keys = [name, ...parts].map((one) => variableKey(container, one))
+    const keys = [name, ...(whole?.parts ?? []).map((part) => part.name)].map((one) =>
+      variableKey(container, one),
+    )
     await context.writes.turn(keys, 'exclusive', () =>
       once(context, options.idempotencyKey, described, async (idempotency) => {
         const named = await findNamed(context, container, name)
@@ -87,10 +94,9 @@ export function createVariables(context: Context): Variables {
     listPartitioned: (container, page) => catalogue.listPartitioned(container, page),
     async update(container, name, changes, options) {
       const described = ['update_variable', container, name, changes]
-      await changeOnce({ container, name, options }, described, (named) => {
-        const records = isPartitioned(named) ? named.parts : [named]
-        return records.map((record) => updateOf(context, record, changes))
-      })
+      await changeOnce({ container, name, options }, described, (named) =>
+        variablesOf(named).map((record) => updateOf(context, record, changes)),
+      )
       return findNamed(context, container, name)
     },
     async remove(container, name, options) {
@@ -120,28 +126,13 @@ interface Addressed {
   readonly options: WriteOptions
 }
 
-/** The variables that a name stands for: itself, or its parts. */
-function namesOf(named: NamedVariable): readonly string[] {
-  return isPartitioned(named) ? named.parts.map((part) => part.name) : [named.name]
-}
-
 /** Every variable that the filter lets through, page by page. */
-export async function* everyVariable(
+export function everyVariable(
   context: Context,
   filter: VariableFilter,
 ): AsyncIterable<VariableRecord> {
-  let cursor: string | undefined
-  do {
-    const page: Page<VariableRecord> = await context.store.catalogue.listVariables(
-      withKey(filter),
-      {
-        limit: context.limits.pageEntries,
-        cursor,
-      },
-    )
-    yield* page.items
-    cursor = page.cursor
-  } while (cursor !== undefined)
+  const { catalogue } = context.store
+  return everyItem(context, (page) => catalogue.listVariables(withKey(filter), page))
 }
 
 /** The filter with the collection's key for its name. */
@@ -157,16 +148,11 @@ async function* membersOf(
   collection: string,
 ): AsyncIterable<VariableRecord> {
   const { catalogue } = context.store
-  let cursor: string | undefined
-  do {
-    const page: Page<CollectionMember> = await catalogue.collectionMembers(container, collection, {
-      limit: context.limits.pageEntries,
-      cursor,
-    })
-    const names = page.items.flatMap((member) => ('variable' in member ? [member.variable] : []))
+  const read = (page: PageRequest) => catalogue.collectionMembers(container, collection, page)
+  for await (const members of everyPage(context, read)) {
+    const names = members.flatMap((member) => ('variable' in member ? [member.variable] : []))
     yield* await catalogue.variables(container, names)
-    cursor = page.cursor
-  } while (cursor !== undefined)
+  }
 }
 
 function updateOf(context: Context, record: VariableRecord, changes: VariableChanges): Change {
@@ -214,9 +200,7 @@ async function selected(context: Context, selection: InitializeSelection): Promi
     for (const name of names) {
       const named = byName.get(name)
       if (named === undefined) throw unknownVariable(container, name)
-      for (const record of isPartitioned(named) ? named.parts : [named]) {
-        distinct.set(record.name, record)
-      }
+      for (const record of variablesOf(named)) distinct.set(record.name, record)
     }
     records = [...distinct.values()]
   }
@@ -269,7 +253,7 @@ function checkVersions(
   wholes: readonly PartitionedRecord[],
   { ifVersion }: WriteOptions,
 ): void {
-  const parts = new Set(wholes.flatMap((whole) => namesOf(whole)))
+  const parts = new Set(wholes.flatMap((whole) => whole.parts.map((part) => part.name)))
   for (const whole of wholes) {
     checkVersion({ name: whole.name, version: versionOf(whole) }, ifVersion)
   }

@@ -4,6 +4,7 @@
 import type { StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { versionOf } from './partitioned.ts'
 import { unknownVariable } from './unknown-variable.ts'
 import { variableKey } from './write-order.ts'
 
@@ -130,7 +131,7 @@ export function createVersionWaits(context: Pick<Context, 'store' | 'limits'>): 
     async waitForVersions(container, names, minVersion, { timeoutMs, signal } = {}) {
       const time = timeoutMs ?? Math.min(limits.waitDefaultMs, limits.waitMostMs)
       checkWait(minVersion, time, limits.waitMostMs)
-      if (hasEnded) throw closing()
+      if (hasEnded) throw serverClosing()
       if (waiters.size >= limits.waits) throw tooMany(limits.waits)
       const distinct = [...new Set(names)]
       const waiter: Waiter = {
@@ -157,7 +158,7 @@ export function createVersionWaits(context: Pick<Context, 'store' | 'limits'>): 
     end() {
       hasEnded = true
       unsubscribe()
-      for (const waiter of waiters) end(waiter, closing())
+      for (const waiter of waiters) end(waiter, serverClosing())
     },
     get size() {
       return waiters.size
@@ -181,8 +182,9 @@ async function presentVersions(
   }
   const rest = names.filter((name) => !present.has(name))
   if (rest.length > 0) {
-    for (const { name, parts } of await catalogue.partitioned(container, rest)) {
-      const version = parts.reduce((sum, part) => sum + part.version, 0)
+    for (const whole of await catalogue.partitioned(container, rest)) {
+      const { name, parts } = whole
+      const version = versionOf(whole)
       present.set(name, { name, version, parts: parts.map((part) => part.name) })
     }
   }
@@ -240,7 +242,7 @@ function tooMany(most: number): Refusal {
 }
 
 /** UNAVAILABLE `server/closing`. */
-export function closing(): Refusal {
+export function serverClosing(): Refusal {
   return new Refusal('UNAVAILABLE', 'server/closing', 'The server is about to end.', {
     fix: 'Send the request again in a moment.',
   })

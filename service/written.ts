@@ -34,6 +34,27 @@ export function valueWritten(committed: Committed): ValueWritten {
   return { container, name, version, valueId }
 }
 
+/** What a commit of nothing does. */
+export const nothingDone: Committed = {
+  sequence: 0,
+  variables: [],
+  checkpoints: [],
+  replayed: false,
+}
+
+/** NOT_FOUND `value/gone`: the value that a write left is to be shown, and is not there any more. */
+export function replacedSince({ container, name, version }: Written): Refusal {
+  return new Refusal(
+    'NOT_FOUND',
+    'value/gone',
+    `Version ${version} of variable ${name} was written, and has been replaced since.`,
+    {
+      fix: 'Read the variable for its present value.',
+      names: { variable: name, container, version },
+    },
+  )
+}
+
 /** Refuses (FAILED_PRECONDITION `variable/version-mismatch`) where the condition, which `said` names, does not hold. */
 export function checkVersion(
   record: Pick<VariableRecord, 'name' | 'version'>,
