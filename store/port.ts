@@ -299,6 +299,8 @@ export type Change =
       readonly step?: number | undefined
       readonly metadata: { readonly [key: string]: Json }
       readonly labels: readonly string[]
+      /** Who turns the labels. */
+      readonly actor?: string | undefined
     }
   | {
       /** Makes a checkpoint of values that came from outside. */
@@ -312,8 +314,17 @@ export type Change =
       readonly step?: number | undefined
       readonly metadata: { readonly [key: string]: Json }
       readonly labels: readonly string[]
+      /** Who turns the labels. */
+      readonly actor?: string | undefined
     }
-  | { readonly kind: 'delete_checkpoint'; readonly id: string }
+  | {
+      readonly kind: 'delete_checkpoint'
+      readonly id: string
+      /** Leaves alone, instead of refusing, what is pinned, labelled or gone. */
+      readonly unlessKept?: boolean
+      /** Who takes its labels off. */
+      readonly actor?: string | undefined
+    }
   | {
       readonly kind: 'update_checkpoint'
       readonly id: string
@@ -326,6 +337,30 @@ export type Change =
       readonly label: string
       readonly checkpoint: string | null
       readonly expect?: string | null
+      /** Who turns it, as the history is to say. */
+      readonly actor?: string | undefined
+    }
+  | {
+      /**
+       * Points a label where it pointed before its last turn. Refuses (FAILED_PRECONDITION) where that is
+       * nowhere (`label/nothing-before`) or gone (`label/checkpoint-gone`). `expect` as in set_label.
+       */
+      readonly kind: 'rollback_label'
+      readonly label: string
+      readonly expect?: string | null
+      readonly actor?: string | undefined
+    }
+  | {
+      /** What may go of a container's checkpoints, kept as given; null: nothing is said of it. */
+      readonly kind: 'put_retention'
+      readonly container: string
+      readonly rules: Json
+    }
+  | {
+      /** Keeps figures of a value beside it, until it goes. Nothing happens where it is gone. */
+      readonly kind: 'keep_figures'
+      readonly valueId: ValueId
+      readonly figures: Json
     }
   | {
       readonly kind: 'put_graph'
@@ -385,6 +420,53 @@ export interface LabelChange {
   readonly checkpoint: string | undefined
   /** Milliseconds since the epoch. */
   readonly changedAt: number
+  /** Who turned it; undefined where nobody said. */
+  readonly actor: string | undefined
+}
+
+/** A label that points somewhere, and its last turn. */
+export interface LabelRecord extends LabelChange {
+  readonly label: string
+  readonly checkpoint: string
+  /** The checkpoint's. */
+  readonly container: string
+}
+
+/** Which checkpoints a list shows: those that everything given lets through. */
+export interface CheckpointFilter {
+  readonly container?: string | undefined
+  readonly label?: string | undefined
+  readonly step?: number | undefined
+  readonly minStep?: number | undefined
+  readonly maxStep?: number | undefined
+  /** Milliseconds since the epoch; made at that time or later. */
+  readonly createdFrom?: number | undefined
+  /** Made before that time. */
+  readonly createdBefore?: number | undefined
+  /** Values by key: a string that is the same, else JSON that means the same number or word. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
+
+/** What a checkpoint takes on the disk: bytes of content, each counted once. */
+export interface CheckpointUse {
+  /** Nothing else names these: deleting the checkpoint frees them. */
+  readonly ownBytes: number
+  /** Variables, other checkpoints or other values hold these too. */
+  readonly sharedBytes: number
+}
+
+/** One checkpoint in the history of a name: what it holds under it. */
+export interface HeldEntries {
+  readonly checkpoint: CheckpointRecord
+  /** The entry of that name, or else those of the parts `name/part_i`. */
+  readonly entries: readonly CheckpointEntry[]
+}
+
+/** What may go of a container's checkpoints. */
+export interface RetentionRecord {
+  readonly container: string
+  /** As it was given. */
+  readonly rules: Json
 }
 
 /** Metadata. Reads see the last commit; each call sees one consistent state. */
@@ -423,16 +505,26 @@ export interface Catalogue {
   /** By id, by label, or `latest` (newest of the container). */
   checkpoint(ref: string, container?: string): Promise<CheckpointRecord | undefined>
   /** Newest first. */
-  listCheckpoints(
-    filter: { readonly container?: string | undefined; readonly label?: string | undefined },
+  listCheckpoints(filter: CheckpointFilter, page: PageRequest): Promise<Page<CheckpointRecord>>
+  /** What deleting the checkpoint would free. Refuses (NOT_FOUND) one that is not there. */
+  checkpointUse(id: string): Promise<CheckpointUse>
+  /** Checkpoints that hold a tensor of that name, or parts of one, newest first. */
+  entryHistory(
+    filter: { readonly name: string; readonly container?: string | undefined },
     page: PageRequest,
-  ): Promise<Page<CheckpointRecord>>
+  ): Promise<Page<HeldEntries>>
   /** One tensor by its stored name; undefined where the checkpoint or the tensor is not there. */
   checkpointEntry(id: string, name: string): Promise<CheckpointEntry | undefined>
   /** Sorted by name, bytewise. */
   checkpointEntries(id: string, page?: PageRequest): Promise<Page<CheckpointEntry>>
   /** Where a label pointed, newest first; also after the checkpoints are gone. */
   labelHistory(label: string, page: PageRequest): Promise<Page<LabelChange>>
+  label(label: string): Promise<LabelRecord | undefined>
+  /** By name, bytewise. */
+  listLabels(page: PageRequest): Promise<Page<LabelRecord>>
+  retention(container: string): Promise<RetentionRecord | undefined>
+  /** By container, bytewise. */
+  listRetention(page: PageRequest): Promise<Page<RetentionRecord>>
   graph(id: string): Promise<GraphRecord | undefined>
   listGraphs(page: PageRequest): Promise<Page<GraphRecord>>
   modelVersion(model: string, version: number): Promise<ModelVersionRecord | undefined>
@@ -490,6 +582,8 @@ export interface Values {
   atHand(valueId: ValueId): Uint8Array | undefined
   /** Re-reads every chunk against its SHA-256. Refuses (NOT_FOUND) a value that is gone. */
   verify(valueId: ValueId): Promise<Verification>
+  /** Figures that were kept beside values, as they were given; nothing for those without. */
+  figures(valueIds: readonly ValueId[]): Promise<ReadonlyMap<ValueId, Json>>
   /** The chunks of the content in order, so that shared ones can be counted. */
   chunks(valueId: ValueId): Promise<readonly ChunkRecord[]>
 }
@@ -530,8 +624,12 @@ export interface StoreStatus {
   /** Why it is not writable. */
   readonly reason: string | undefined
   readonly catalogueBytes: number
+  /** Bytes of the catalogue that hold nothing now and are used again first. */
+  readonly catalogueFreeBytes: number
   readonly packCount: number
   readonly packBytes: number
+  /** Bytes in packs that something names; the rest goes when packs are merged. */
+  readonly packLiveBytes: number
   readonly looseBytes: number
   readonly sequence: number
   /** Commits acknowledged since the store was opened .. */

@@ -8,10 +8,11 @@ import {
   deleteCheckpoint,
   importCheckpoint,
   saveCheckpoint,
-  setLabel,
   updateCheckpoint,
 } from './write-checkpoints.ts'
 import { addToCollection, clearCollection } from './write-collections.ts'
+import { keepFigures, putRetention } from './write-keeping.ts'
+import { rollbackLabel, setLabel } from './write-labels.ts'
 import {
   deleteGraph,
   deleteModelVersion,
@@ -86,6 +87,15 @@ function applyChange(context: CommitContext, change: Change): void {
       break
     case 'set_label':
       setLabel(context, change)
+      break
+    case 'rollback_label':
+      rollbackLabel(context, change)
+      break
+    case 'put_retention':
+      putRetention(context, change)
+      break
+    case 'keep_figures':
+      keepFigures(context, change)
       break
     case 'put_graph':
       putGraph(context, change)

@@ -64,10 +64,13 @@ export function subjectsOf(changes: readonly Change[]): Subjects {
         for (const label of change.labels) exact.add(`label\0${label}`)
         break
       case 'set_label':
+      case 'rollback_label':
         exact.add(`label\0${change.label}`)
         break
       case 'delete_checkpoint':
       case 'update_checkpoint':
+      case 'put_retention':
+      case 'keep_figures':
         break
       default:
         change satisfies never

@@ -1,14 +1,10 @@
 // Reads of the catalogue on the read-only connection of whichever thread asks. Each call sees one
 // committed state. Everything that can be long is paged by an index.
-import { Refusal } from '../../tensor/index.ts'
 import type {
-  CheckpointEntry,
-  CheckpointRecord,
   ChunkRecord,
   Committed,
   GraphRecord,
   Json,
-  LabelChange,
   ModelVersionRecord,
   Page,
   PageRequest,
@@ -19,17 +15,12 @@ import type {
 } from '../port.ts'
 import type { Connection, Parameter } from './connection.ts'
 import {
-  type CheckpointRow,
   checkLimit,
-  checkpointColumns,
-  checkpointNumberOf,
-  checkpointOf,
   type GraphRow,
   graphOf,
   hexOf,
   keyOfCursor,
   pageOf,
-  sliceOf,
   type ValueRow,
   type VariableRow,
   valueColumns,
@@ -50,8 +41,10 @@ interface ModelRow {
 /** What `StoreStatus` takes from the tables. */
 export interface CatalogueSizes {
   readonly catalogueBytes: number
+  readonly catalogueFreeBytes: number
   readonly packCount: number
   readonly packBytes: number
+  readonly packLiveBytes: number
   readonly looseBytes: number
   readonly sequence: number
 }
@@ -137,118 +130,6 @@ export class CatalogueReader {
     )
     const containers = new Set(found.map(({ container }) => container))
     return [...containers].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-  }
-
-  checkpoint(ref: string, container: string | undefined): CheckpointRecord | undefined {
-    const row = this.#checkpointRow(ref, container)
-    return row === undefined ? undefined : checkpointOf(row)
-  }
-
-  #checkpointRow(ref: string, container: string | undefined): CheckpointRow | undefined {
-    const select = `SELECT ${checkpointColumns} FROM checkpoint`
-    if (ref === 'latest') {
-      return container === undefined
-        ? this.#connection.get<CheckpointRow>(`${select} ORDER BY checkpoint_id DESC LIMIT 1`)
-        : this.#connection.get<CheckpointRow>(
-            `${select} WHERE container = ? ORDER BY checkpoint_id DESC LIMIT 1`,
-            container,
-          )
-    }
-    const number = checkpointNumberOf(ref)
-    if (number !== undefined) {
-      return this.#connection.get<CheckpointRow>(`${select} WHERE checkpoint_id = ?`, number)
-    }
-    return this.#connection.get<CheckpointRow>(
-      `${select} WHERE checkpoint_id = (SELECT checkpoint_id FROM label WHERE label = ?)`,
-      ref,
-    )
-  }
-
-  listCheckpoints(
-    filter: { readonly container?: string | undefined; readonly label?: string | undefined },
-    page: PageRequest,
-  ): Page<CheckpointRecord> {
-    checkLimit(page)
-    const after = keyOfCursor(page.cursor)
-    const before = after === undefined ? Number.MAX_SAFE_INTEGER : (checkpointNumberOf(after) ?? 0)
-    const where = ['checkpoint.checkpoint_id < ?']
-    const parameters: Parameter[] = [before]
-    if (filter.container !== undefined) {
-      where.push('checkpoint.container = ?')
-      parameters.push(filter.container)
-    }
-    if (filter.label !== undefined) {
-      where.push('checkpoint.checkpoint_id = (SELECT checkpoint_id FROM label WHERE label = ?)')
-      parameters.push(filter.label)
-    }
-    const rows = this.#connection.all<CheckpointRow>(
-      `SELECT ${checkpointColumns} FROM checkpoint WHERE ${where.join(' AND ')}
-       ORDER BY checkpoint.checkpoint_id DESC LIMIT ?`,
-      ...parameters,
-      page.limit + 1,
-    )
-    return pageOf(rows, page.limit, checkpointOf, (row) => String(row.checkpoint_id))
-  }
-
-  /** One entry by its name. */
-  checkpointEntry(id: string, name: string): CheckpointEntry | undefined {
-    const row = this.#connection.get<EntryRow>(
-      `SELECT name, slice, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
-       WHERE checkpoint_id = ? AND name = ?`,
-      checkpointNumberOf(id) ?? 0,
-      name,
-    )
-    return row && entryOf(row)
-  }
-
-  /** A page of entries, sorted by name. Refuses (NOT_FOUND) a checkpoint that is not there. */
-  checkpointEntries(id: string, page: PageRequest): Page<CheckpointEntry> {
-    checkLimit(page)
-    const number = checkpointNumberOf(id) ?? 0
-    const after = keyOfCursor(page.cursor)
-    return this.#connection.snapshot(() => {
-      const known = this.#connection.get('SELECT 1 FROM checkpoint WHERE checkpoint_id = ?', number)
-      if (known === undefined) {
-        throw new Refusal(
-          'NOT_FOUND',
-          'checkpoint/unknown',
-          `There is no checkpoint ${JSON.stringify(id)}.`,
-          { names: { checkpoint: id } },
-        )
-      }
-      const rows = this.#connection.all<EntryRow>(
-        `SELECT name, slice, ${valueColumns} FROM checkpoint_entry JOIN value USING (value_id)
-         WHERE checkpoint_id = ? ${after === undefined ? '' : 'AND name > ?'}
-         ORDER BY name LIMIT ?`,
-        number,
-        ...(after === undefined ? [] : [after]),
-        page.limit + 1,
-      )
-      return pageOf(rows, page.limit, entryOf, (row) => row.name)
-    })
-  }
-
-  /** Where a label pointed, newest first. */
-  labelHistory(label: string, page: PageRequest): Page<LabelChange> {
-    checkLimit(page)
-    const after = keyOfCursor(page.cursor)
-    const rows = this.#connection.all<LabelRow>(
-      `SELECT sequence, checkpoint_id, changed_at FROM label_history
-       WHERE label = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?`,
-      label,
-      after === undefined ? Number.MAX_SAFE_INTEGER : (checkpointNumberOf(after) ?? 0),
-      page.limit + 1,
-    )
-    return pageOf(
-      rows,
-      page.limit,
-      (row) => ({
-        sequence: row.sequence,
-        checkpoint: row.checkpoint_id === null ? undefined : String(row.checkpoint_id),
-        changedAt: row.changed_at,
-      }),
-      (row) => String(row.sequence),
-    )
   }
 
   graph(id: string): GraphRecord | undefined {
@@ -375,36 +256,25 @@ export class CatalogueReader {
 
   sizes(): CatalogueSizes {
     return this.#connection.snapshot(() => {
-      const packs = this.#connection.get<{ count: number; bytes: number }>(
-        'SELECT count(*) AS count, coalesce(sum(total_bytes), 0) AS bytes FROM pack',
+      const packs = this.#connection.get<{ count: number; bytes: number; live: number }>(
+        `SELECT count(*) AS count, coalesce(sum(total_bytes), 0) AS bytes,
+           coalesce(sum(live_bytes), 0) AS live FROM pack`,
       )
       const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
       const pages = this.#connection.pragma('page_count') as number
+      const freePages = this.#connection.pragma('freelist_count') as number
       const pageByteLength = this.#connection.pragma('page_size') as number
       return {
         catalogueBytes: pages * pageByteLength,
+        catalogueFreeBytes: freePages * pageByteLength,
         packCount: packs?.count ?? 0,
         packBytes: packs?.bytes ?? 0,
+        packLiveBytes: packs?.live ?? 0,
         looseBytes: looseByteLengthOf(this.#connection),
         sequence: state?.sequence ?? 0,
       }
     })
   }
-}
-
-interface EntryRow extends ValueRow {
-  readonly name: string
-  readonly slice: string | null
-}
-
-function entryOf(row: EntryRow): CheckpointEntry {
-  return { name: row.name, value: required(valueRecordOf(row)), slice: sliceOf(row.slice) }
-}
-
-interface LabelRow {
-  readonly sequence: number
-  readonly checkpoint_id: number | null
-  readonly changed_at: number
 }
 
 function required(value: ValueRecord | undefined): ValueRecord {

@@ -15,7 +15,6 @@ import type {
   StoreEvent,
   StoreStatus,
   ValueSource,
-  VariableRecord,
 } from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
@@ -28,9 +27,26 @@ import type { Lock } from './lock.ts'
 import { Maintenance } from './maintenance.ts'
 import type { CommitRequest, StagedContent, WriterCalls, WriterNotice } from './messages.ts'
 import { meet, type Subjects, subjectsOf } from './order.ts'
+import {
+  checkpoint,
+  checkpointEntries,
+  checkpointEntry,
+  entryHistory,
+  listCheckpoints,
+  type Turn,
+} from './read-checkpoints.ts'
 import { collectionMembers, listCollections } from './read-collections.ts'
+import {
+  figures,
+  label,
+  labelHistory,
+  listLabels,
+  listRetention,
+  retention,
+} from './read-labels.ts'
 import { listPartitioned, partitioned } from './read-partitioned.ts'
 import { listScopes, scopes } from './read-scopes.ts'
+import { checkpointUse } from './read-use.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
 import { SmallMemory } from './small-memory.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
@@ -104,6 +120,7 @@ export class SqliteStore implements Store {
       bulk: parts.bulk,
       reader: this.#reader,
       newStaging: () => new SqliteStaging(stagingHost),
+      figures: (valueIds) => this.#read(() => figures(parts.connection, valueIds)),
       checkOpen: () => this.#checkOpen(),
     })
     this.bus = {
@@ -224,6 +241,8 @@ export class SqliteStore implements Store {
     }
   }
 
+  readonly #turn: Turn = (read) => this.#read(read)
+
   #nextPackName(): string {
     this.#lastPack += 1
     return `${this.#parts.generation}-${this.#lastPack}`
@@ -266,7 +285,7 @@ export class SqliteStore implements Store {
       variables: async (container, names) =>
         names.length <= namesPerTurn
           ? this.#read(() => reader.variables(container, names))
-          : this.#manyVariables(container, names),
+          : this.#apart((own) => new CatalogueReader(own).manyVariables(container, names)),
       listVariables: async (filter, page) => this.#read(() => reader.listVariables(filter, page)),
       partitioned: async (container, names) =>
         this.#read(() => partitioned(connection, container, names)),
@@ -281,20 +300,26 @@ export class SqliteStore implements Store {
       eventsAfter: (place, limit) => this.#eventsAfter(place, limit),
       eventsKept: async () => this.#read(() => eventsKept(connection)),
       containers: async () => this.#read(() => reader.containers()),
-      checkpoint: async (ref, container) => this.#read(() => reader.checkpoint(ref, container)),
-      listCheckpoints: async (filter, page) =>
-        this.#read(() => reader.listCheckpoints(filter, page)),
-      checkpointEntry: async (id, name) => this.#read(() => reader.checkpointEntry(id, name)),
+      checkpoint: async (ref, container) =>
+        this.#read(() => checkpoint(connection, ref, container)),
+      listCheckpoints: (filter, page) => listCheckpoints(connection, filter, page, this.#turn),
+      checkpointUse: (id) => this.#apart((own) => checkpointUse(own, id)),
+      entryHistory: (filter, page) => entryHistory(connection, filter, page, this.#turn),
+      checkpointEntry: async (id, name) => this.#read(() => checkpointEntry(connection, id, name)),
       checkpointEntries: (id, page) =>
         page === undefined
           ? this.#allEntries(id)
-          : Promise.try(() => this.#read(() => reader.checkpointEntries(id, page))),
+          : Promise.try(() => this.#read(() => checkpointEntries(connection, id, page))),
       graph: async (id) => this.#read(() => reader.graph(id)),
       listGraphs: async (page) => this.#read(() => reader.listGraphs(page)),
       modelVersion: async (model, version) =>
         this.#read(() => reader.modelVersions(model, version)[0]),
       modelVersions: async (model) => this.#read(() => reader.modelVersions(model)),
-      labelHistory: async (label, page) => this.#read(() => reader.labelHistory(label, page)),
+      labelHistory: async (name, page) => this.#read(() => labelHistory(connection, name, page)),
+      label: async (name) => this.#read(() => label(connection, name)),
+      listLabels: async (page) => this.#read(() => listLabels(connection, page)),
+      retention: async (container) => this.#read(() => retention(connection, container)),
+      listRetention: async (page) => this.#read(() => listRetention(connection, page)),
       idempotent: async (key) => this.#read(() => reader.idempotent(key, this.#parts.clock())),
       commit: (changes, idempotency) => this.#commit(changes, idempotency),
     }
@@ -315,14 +340,14 @@ export class SqliteStore implements Store {
   }
 
   /** On a connection of its own, so that the snapshot is not everybody's meanwhile. */
-  async #manyVariables(container: string, names: readonly string[]): Promise<VariableRecord[]> {
-    const connection = this.#read(() => this.#parts.connect())
+  async #apart<T>(read: (own: Connection) => Promise<T>): Promise<T> {
+    const own = this.#read(() => this.#parts.connect())
     try {
-      return await new CatalogueReader(connection).manyVariables(container, names)
+      return await read(own)
     } catch (error) {
       throw refusalOfFailure(error, 'reading the catalogue')
     } finally {
-      connection.close()
+      own.close()
     }
   }
 
@@ -332,7 +357,7 @@ export class SqliteStore implements Store {
     let cursor: string | undefined
     do {
       const request = { limit: entriesPageCount, cursor }
-      const page = this.#read(() => this.#reader.checkpointEntries(id, request))
+      const page = this.#read(() => checkpointEntries(this.#parts.connection, id, request))
       for (const item of page.items) items.push(item)
       cursor = page.cursor
       if (cursor !== undefined) await new Promise((resolve) => setImmediate(resolve))

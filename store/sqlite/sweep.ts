@@ -79,26 +79,47 @@ export class Sweep {
       this.#limits.sweepStepCount,
     ).changes
     const eventRows = this.#trimEvents()
+    const entries = this.#sweepEntries()
     const isPause = monotonicMs < this.#nextPassMs
     const values = isPause ? 0 : this.#sweepValues(monotonicMs, graceMs)
     const chunks = isPause ? 0 : this.#sweepChunks()
     const packs = this.#connection
       .all<{ name: string }>('DELETE FROM pack WHERE live_bytes = 0 RETURNING name')
       .map(({ name }) => name)
-    this.#sweptInPass += values + chunks + idempotencyKeys + packs.length + eventRows
+    this.#sweptInPass += values + chunks + idempotencyKeys + packs.length + eventRows + entries
     const swept = { values, chunks, packs, idempotencyKeys, eventRows }
-    if (isPause) return { ...swept, more: idempotencyKeys + eventRows > 0 }
+    if (isPause) return { ...swept, more: idempotencyKeys + eventRows + entries > 0 }
     const isPassDone = this.#valueCursor === undefined && this.#chunkCursor === undefined
     if (!isPassDone) return { ...swept, more: true }
     const more = this.#sweptInPass > 0
     this.restart()
     this.#nextPassMs = graceMs === 0 ? 0 : monotonicMs + graceMs / 12
-    return { ...swept, more: more && graceMs === 0 }
+    return { ...swept, more: entries > 0 || (more && graceMs === 0) }
   }
 
   #trimEvents(): number {
     const state = this.#connection.get<{ sequence: number }>('SELECT sequence FROM store_state')
     return this.#events.trim(state?.sequence ?? 0)
+  }
+
+  /** Takes entries of a deleted checkpoint away; what they named is counted less, and may go later. */
+  #sweepEntries(): number {
+    const deleted = this.#connection.get<{ checkpoint_id: number }>(
+      'SELECT checkpoint_id FROM deleted_checkpoint ORDER BY checkpoint_id LIMIT 1',
+    )
+    if (deleted === undefined) return 0
+    const { checkpoint_id: id } = deleted
+    const { changes } = this.#connection.run(
+      `DELETE FROM checkpoint_entry WHERE checkpoint_id = ? AND name IN (
+         SELECT name FROM checkpoint_entry WHERE checkpoint_id = ? ORDER BY name LIMIT ?)`,
+      id,
+      id,
+      this.#limits.sweepStepCount,
+    )
+    if (changes < this.#limits.sweepStepCount) {
+      this.#connection.run('DELETE FROM deleted_checkpoint WHERE checkpoint_id = ?', id)
+    }
+    return changes + 1
   }
 
   #sweepValues(monotonicMs: number, graceMs: number): number {

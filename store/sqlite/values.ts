@@ -3,7 +3,15 @@
 import { createHash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
 import { Refusal } from '../../tensor/index.ts'
-import type { ChunkRecord, Staging, ValueId, ValueRecord, Values, Verification } from '../port.ts'
+import type {
+  ChunkRecord,
+  Json,
+  Staging,
+  ValueId,
+  ValueRecord,
+  Values,
+  Verification,
+} from '../port.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import { damagedChunk } from './chunk-reader.ts'
@@ -24,6 +32,7 @@ export interface ValuesHost {
   readonly bulk: BulkPool
   readonly reader: CatalogueReader
   newStaging(): Staging
+  figures(valueIds: readonly ValueId[]): ReadonlyMap<ValueId, Json>
   checkOpen(): void
 }
 
@@ -130,6 +139,10 @@ export class SqliteValues implements Values {
       chunks: count,
       damaged: damaged.map((one) => ({ ...one, digest: hexOf(one.digest) })),
     }
+  }
+
+  async figures(valueIds: readonly ValueId[]): Promise<ReadonlyMap<ValueId, Json>> {
+    return this.#host.figures(valueIds)
   }
 
   /** Chunks of the content in order, so that shared ones can be counted; an inline value is one. */

@@ -1,24 +1,14 @@
-// The changes of a commit that touch checkpoints and labels. Runs in the store worker, inside a
+// The changes of a commit that touch checkpoints; labels are write-labels.ts's. Runs in the store worker, inside a
 // savepoint. A checkpoint is rows that name values; no bytes are written here.
 import { Refusal } from '../../tensor/index.ts'
 import type { Change } from '../port.ts'
 import { announce, type CommitContext, checkCount, checkSlice, checkText } from './context.ts'
 import { checkpointNumberOf, sliceOf, sliceTextOf } from './records.ts'
 import { saveAmong } from './save-among.ts'
+import { pointLabel, unknownCheckpoint } from './write-labels.ts'
 import { partsOf } from './write-partitioned.ts'
 
 type ChangeOf<Kind extends Change['kind']> = Extract<Change, { readonly kind: Kind }>
-
-function unknown(id: string): Refusal {
-  return new Refusal(
-    'NOT_FOUND',
-    'checkpoint/unknown',
-    `There is no checkpoint ${JSON.stringify(id)}.`,
-    {
-      names: { checkpoint: id },
-    },
-  )
-}
 
 interface CheckpointRow {
   readonly checkpoint_id: number
@@ -31,7 +21,7 @@ function expected(context: CommitContext, id: string): CheckpointRow {
     'SELECT checkpoint_id, container, pinned FROM checkpoint WHERE checkpoint_id = ?',
     checkpointNumberOf(id) ?? 0,
   )
-  if (row === undefined) throw unknown(id)
+  if (row === undefined) throw unknownCheckpoint(id)
   return row
 }
 
@@ -91,7 +81,7 @@ function finishCheckpoint(
   context.checkpoints.push(id)
   announce(context, 'checkpoint', 'created', { container: change.container, name: id })
   for (const label of new Set(change.labels)) {
-    pointLabel(context, label, { checkpointId, container: change.container })
+    pointLabel(context, label, { checkpointId, container: change.container }, change.actor)
   }
 }
 
@@ -243,12 +233,17 @@ export function importCheckpoint(
   finishCheckpoint(context, checkpointId, change)
 }
 
-/** Deletes a checkpoint and the labels that point to it; refuses a pinned one. */
+/**
+ * Deletes a checkpoint and the labels that point to it; refuses a pinned one. Its entries stay until the
+ * sweep takes them, in bounded steps: nobody sees them any more.
+ */
 export function deleteCheckpoint(
   context: CommitContext,
   change: ChangeOf<'delete_checkpoint'>,
 ): void {
   const { connection } = context
+  const number = checkpointNumberOf(change.id) ?? 0
+  if (change.unlessKept && isKeptOrGone(context, number)) return
   const row = expected(context, change.id)
   if (row.pinned !== 0) {
     throw new Refusal(
@@ -260,12 +255,23 @@ export function deleteCheckpoint(
   }
   const labels = connection.all<{ label: string }>(
     'SELECT label FROM label WHERE checkpoint_id = ? ORDER BY label',
-    row.checkpoint_id,
+    number,
   )
-  for (const { label } of labels) pointLabel(context, label, null)
-  connection.run('DELETE FROM checkpoint_entry WHERE checkpoint_id = ?', row.checkpoint_id)
-  connection.run('DELETE FROM checkpoint WHERE checkpoint_id = ?', row.checkpoint_id)
+  for (const { label } of labels) pointLabel(context, label, null, change.actor)
+  connection.run('INSERT INTO deleted_checkpoint (checkpoint_id) VALUES (?)', number)
+  connection.run('DELETE FROM checkpoint WHERE checkpoint_id = ?', number)
   announce(context, 'checkpoint', 'deleted', { container: row.container, name: change.id })
+}
+
+/** Whether a checkpoint is pinned or labelled, or not there. */
+function isKeptOrGone({ connection }: CommitContext, number: number): boolean {
+  const row = connection.get<{ kept: number }>(
+    `SELECT pinned <> 0 OR EXISTS (
+       SELECT 1 FROM label WHERE label.checkpoint_id = checkpoint.checkpoint_id
+     ) AS kept FROM checkpoint WHERE checkpoint_id = ?`,
+    number,
+  )
+  return row === undefined || row.kept !== 0
 }
 
 /** Changes the pin or the metadata of a checkpoint. */
@@ -282,81 +288,4 @@ export function updateCheckpoint(
     row.checkpoint_id,
   )
   announce(context, 'checkpoint', 'updated', { container: row.container, name: change.id })
-}
-
-/** Points a label somewhere, or removes it. */
-export function setLabel(context: CommitContext, change: ChangeOf<'set_label'>): void {
-  const { label, checkpoint, expect } = change
-  const now = context.connection.get<{ checkpoint_id: number }>(
-    'SELECT checkpoint_id FROM label WHERE label = ?',
-    label,
-  )
-  const pointsTo = now === undefined ? null : String(now.checkpoint_id)
-  if (expect !== undefined && expect !== pointsTo) {
-    throw new Refusal(
-      'FAILED_PRECONDITION',
-      'label/mismatch',
-      `The label ${JSON.stringify(label)} points to ${pointsTo ?? 'nothing'}; ${expect ?? 'nothing'} was expected.`,
-      { names: { label } },
-    )
-  }
-  if (checkpoint === null) {
-    if (now === undefined) {
-      throw new Refusal(
-        'NOT_FOUND',
-        'label/unknown',
-        `There is no label ${JSON.stringify(label)}.`,
-        {
-          names: { label },
-        },
-      )
-    }
-    pointLabel(context, label, null)
-  } else {
-    const row = expected(context, checkpoint)
-    pointLabel(context, label, { checkpointId: row.checkpoint_id, container: row.container })
-  }
-}
-
-function pointLabel(
-  context: CommitContext,
-  label: string,
-  target: { readonly checkpointId: number; readonly container: string } | null,
-): void {
-  const { connection } = context
-  checkText('label', label)
-  if (label === '' || label === 'latest' || /^\d+$/.test(label)) {
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'label/reserved',
-      `${JSON.stringify(label)} cannot be a label: empty, "latest" and decimal numbers have a meaning of their own.`,
-      { names: { label } },
-    )
-  }
-  const before = connection.get<{ container: string }>(
-    'SELECT container FROM label JOIN checkpoint USING (checkpoint_id) WHERE label = ?',
-    label,
-  )
-  if (target === null) connection.run('DELETE FROM label WHERE label = ?', label)
-  else {
-    connection.run(
-      `INSERT INTO label (label, checkpoint_id) VALUES (?, ?)
-       ON CONFLICT (label) DO UPDATE SET checkpoint_id = excluded.checkpoint_id`,
-      label,
-      target.checkpointId,
-    )
-  }
-  connection.run(
-    `INSERT INTO label_history (label, sequence, checkpoint_id, changed_at) VALUES (?, ?, ?, ?)
-     ON CONFLICT (label, sequence) DO UPDATE SET checkpoint_id = excluded.checkpoint_id`,
-    label,
-    context.sequence,
-    target?.checkpointId ?? null,
-    context.now,
-  )
-  const action = target === null ? 'deleted' : before === undefined ? 'created' : 'updated'
-  announce(context, 'label', action, {
-    container: target?.container ?? before?.container ?? '',
-    name: label,
-  })
 }

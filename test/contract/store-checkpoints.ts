@@ -297,12 +297,12 @@ export function labelFacts(t: Test, { opened }: Suite): void {
     await store.catalogue.commit([{ kind: 'delete_checkpoint', id: b }])
     const first = await store.catalogue.labelHistory('best', { limit: 2 })
     t.same(first.items, [
-      { sequence: 3, checkpoint: undefined, changedAt: 30 },
-      { sequence: 2, checkpoint: b, changedAt: 20 },
+      { sequence: 3, checkpoint: undefined, changedAt: 30, actor: undefined },
+      { sequence: 2, checkpoint: b, changedAt: 20, actor: undefined },
     ])
     const { cursor } = first
     const second = await store.catalogue.labelHistory('best', { limit: 2, cursor })
-    t.same(second.items, [{ sequence: 1, checkpoint: a, changedAt: 10 }])
+    t.same(second.items, [{ sequence: 1, checkpoint: a, changedAt: 10, actor: undefined }])
     t.same((await store.catalogue.labelHistory('none', { limit: 2 })).items, [])
   })
 

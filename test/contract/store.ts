@@ -5,6 +5,7 @@ import { checkpointFacts, graphFacts, labelFacts } from './store-checkpoints.ts'
 import { collectionFacts } from './store-collections.ts'
 import { closeFacts, commitFacts, sweepFacts } from './store-commits.ts'
 import { eventFacts } from './store-events.ts'
+import { keepingFacts, lookingFacts } from './store-keeping.ts'
 import { partitionFacts, scopeFacts } from './store-partitions.ts'
 import { patchFacts } from './store-patches.ts'
 import type { StoreDriver, Suite } from './store-suite.ts'
@@ -43,6 +44,8 @@ export function contentContract(t: Test, driver: StoreDriver): void {
   t.test('patched values', async (t) => patchFacts(t, suite))
   t.test('checkpoints', async (t) => checkpointFacts(t, suite))
   t.test('labels', async (t) => labelFacts(t, suite))
+  t.test('looking at checkpoints', async (t) => lookingFacts(t, suite))
+  t.test('keeping checkpoints', async (t) => keepingFacts(t, suite))
   t.test('graphs and models', async (t) => graphFacts(t, suite))
   t.test('the sweep', async (t) => sweepFacts(t, suite))
 }
