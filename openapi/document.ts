@@ -18,6 +18,7 @@ export const documentHead = {
     { name: 'scopes', description: 'Defaults of variables, inherited downwards' },
     { name: 'collections', description: 'Named lists of variables and JSON values' },
     { name: 'checkpoints', description: 'Saved sets of values' },
+    { name: 'backups', description: 'Copies of the whole store' },
     { name: 'graphs', description: 'GraphDefs and runs' },
     { name: 'models', description: 'Served models, compatible with TensorFlow Serving' },
     { name: 'events', description: 'What changed, as it is committed' },

@@ -1,5 +1,6 @@
 // What routes and the OpenAPI document share.
 export * from './document.ts'
+export * from './schemas/backups.ts'
 export * from './schemas/checkpoints.ts'
 export * from './schemas/collections.ts'
 export * from './schemas/events.ts'
@@ -12,3 +13,4 @@ export * from './schemas/shared.ts'
 export * from './schemas/system.ts'
 export * from './schemas/updates.ts'
 export * from './schemas/variables.ts'
+export * from './schemas/verify.ts'

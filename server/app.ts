@@ -20,9 +20,11 @@ import { answerBrokenRequest } from './broken-requests.ts'
 import { refusalOf, replyWithProblem } from './errors.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
+import { backupRoutes } from './routes/backups.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
 import { checkpointRestoreRoute } from './routes/checkpoint-restore.ts'
 import { checkpointSaveRoute } from './routes/checkpoint-save.ts'
+import { verifyRoutes } from './routes/checkpoint-verify.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -117,6 +119,7 @@ export async function buildApp({
     checkpointRoutes(routes, service)
     checkpointSaveRoute(routes, service)
     checkpointRestoreRoute(routes, service)
+    verifyRoutes(routes, service)
     serviceRoutes(routes, service)
     modelRoutes(routes, service)
   })
@@ -124,6 +127,7 @@ export async function buildApp({
   variableWriteRoutes(app, service)
   variableBatchRoutes(app, service)
   checkpointFileRoutes(app, service)
+  backupRoutes(app, service)
   graphRoutes(app, service)
   eventRoutes(app, service)
   await servingRoutes(app, service)

@@ -44,6 +44,15 @@ export function createMetrics(app: FastifyInstance, service: Service): Metrics {
     },
   })
   void storeBytes
+  const damaged = new Gauge({
+    name: 'holdfast_store_damaged_chunks',
+    help: 'Chunks of stored values that are known to be damaged',
+    registers: [registry],
+    async collect() {
+      this.set((await service.storeStatus()).damaged)
+    },
+  })
+  void damaged
   const listeners = new Gauge({
     name: 'holdfast_listeners',
     help: 'Streams of events that are open, and requests that wait for a version',

@@ -2,6 +2,7 @@
 
 export type { DeviceStatus } from '../engine/index.ts'
 export type {
+  BackupRecord,
   CheckpointEntry,
   CheckpointRecord,
   CollectionMember,
@@ -32,7 +33,7 @@ export {
   streamOfReadable,
   tensorOfReadable,
 } from './readable.ts'
-export type { RestoreReport } from './restore.ts'
+export type { RestoreReport } from './restore-report.ts'
 export type { RunOutcome } from './runs.ts'
 export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'
@@ -54,5 +55,6 @@ export {
 } from './update-verbs.ts'
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
 export type { UpdateInput, ValueUpdated } from './variable-update.ts'
+export type { CheckpointVerification, Damage, ScrubView } from './verification.ts'
 export { serverClosing } from './version-waits.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

@@ -11,6 +11,10 @@ import { openSpool } from './spool.ts'
 export interface ServiceOptions {
   /** The data directory, made if missing. */
   readonly directory: string
+  /** Where backups lie; in the data directory unless given. */
+  readonly backupDirectory?: string | undefined
+  /** Bytes a second that the background scrub reads at most; 0: none. */
+  readonly scrubBytesPerSecond?: number | undefined
   readonly clock: () => number
   /** Default device, as the engine takes it. */
   readonly device: string
@@ -29,7 +33,14 @@ export interface ServiceOptions {
 /** Opens the data directory and starts the engine. Refuses what the store refuses (lock, schema). */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { directory, clock, log } = options
-  const store = await openStore({ directory, clock })
+  const { backupDirectory, scrubBytesPerSecond } = options
+  const store = await openStore({
+    directory,
+    backupDirectory,
+    clock,
+    log: (message) => log('warn', message),
+    limits: scrubBytesPerSecond === undefined ? {} : { scrubBytesPerSecond },
+  })
   try {
     const spool = await openSpool(join(directory, 'spool'))
     const engineLosses = { count: 0 }

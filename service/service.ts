@@ -1,8 +1,9 @@
 // The service: every part of what the product does, put together on a store and an engine.
 import type { Engine } from '../engine/index.ts'
-import type { Store, StoreStatus } from '../store/index.ts'
+import type { CheckpointRecord, Store, StoreStatus } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { createAdoptions } from './adoptions.ts'
+import { type Backups, createBackups } from './backups.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
@@ -14,10 +15,11 @@ import { createGraphs, type Graphs } from './graphs.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
 import { checkContainerName } from './names.ts'
-import { createOperations, type Operations } from './operations.ts'
+import { createOperations, type Operations, type Watch } from './operations.ts'
 import { withPartitionedWrites } from './partitioned-writes.ts'
 import { createPredictions, type Predictions } from './predict.ts'
-import { type RestoreReport, type RestoreRequest, restoreCheckpoint } from './restore.ts'
+import { checkRestore, type RestoreRequest, restoreCheckpoint } from './restore.ts'
+import type { RestoreReport } from './restore-report.ts'
 import { createRuns } from './runs.ts'
 import { createScopes, type Scopes } from './scopes.ts'
 import type { Spool } from './spool.ts'
@@ -27,6 +29,7 @@ import { createUpdateGraphs } from './update-graphs.ts'
 import { createVariableReads, type VariableReads } from './variable-reads.ts'
 import { createVariableWrites, type VariableWrites } from './variable-writes.ts'
 import { createVariables, everyVariable, type Variables } from './variables.ts'
+import { createVerification, type Verification } from './verification.ts'
 import { createWriteOrder, variableKey } from './write-order.ts'
 
 export interface Service {
@@ -40,6 +43,8 @@ export interface Service {
   readonly statistics: StatisticsTaker
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
+  readonly verification: Verification
+  readonly backups: Backups
   readonly collections: Collections
   readonly devices: Devices
   readonly events: Events
@@ -47,7 +52,9 @@ export interface Service {
   readonly graphs: Graphs
   readonly models: Models
   readonly predictions: Predictions
-  restore(ref: string, request: RestoreRequest): Promise<RestoreReport>
+  restore(ref: string, request: RestoreRequest, watch?: Watch): Promise<RestoreReport>
+  /** The checkpoint to restore. Refuses what {@link Service.restore} refuses whatever the variables are. */
+  checkRestore(ref: string, request: RestoreRequest): Promise<CheckpointRecord>
   containers(): Promise<readonly string[]>
   /** Deletes a container: its variables, and the random streams and tables of its graphs. */
   removeContainer(container: string): Promise<void>
@@ -55,6 +62,9 @@ export interface Service {
   /** Finishes what is under way, then lets go of the engine and the data directory. */
   close(): Promise<void>
 }
+
+/** How long work goes on at the end before it is told to stop. */
+const operationGraceMs = 2_000
 
 /** What {@link createService} puts together. */
 export interface ServiceParts {
@@ -106,6 +116,8 @@ export function createService(parts: ServiceParts): Service {
     stored: createStoredValues(context),
     statistics,
     checkpoints,
+    verification: createVerification(context),
+    backups: createBackups(context),
     files: createCheckpointFiles(context),
     collections: createCollections(context),
     devices,
@@ -114,16 +126,20 @@ export function createService(parts: ServiceParts): Service {
     graphs: createGraphs(context, runs),
     models,
     predictions: createPredictions(context, models, runs),
-    async restore(ref, request) {
+    async restore(ref, request, watch) {
       const checkpoint = await checkpoints.get(ref, request.container)
-      return restoreCheckpoint(context, checkpoint, request)
+      return restoreCheckpoint(context, checkpoint, request, watch)
+    },
+    async checkRestore(ref, request) {
+      checkRestore(context, request)
+      return checkpoints.get(ref, request.container)
     },
     containers: () => store.catalogue.containers(),
     removeContainer: (container) => removeContainer(context, container),
     storeStatus: () => store.status(),
     async close() {
       events.end()
-      await operations.idle()
+      await operations.idle(operationGraceMs)
       await statistics.close()
       await engine.close()
       await store.close()

@@ -5,6 +5,7 @@ import { openSqliteStore, type StoreOptions } from './sqlite/index.ts'
 
 export type * from './port.ts'
 export type { StoreLimits, StoreOptions } from './sqlite/index.ts'
+export type * from './trust.ts'
 
 /** Opens the store of a data directory. See {@link openSqliteStore} for what it refuses. */
 export function openStore(options: StoreOptions): Promise<Store> {

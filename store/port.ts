@@ -2,6 +2,7 @@
 // Three narrow parts: catalogue (metadata, versions, labels), values (immutable bytes by content),
 // bus (what changed). Every call is a promise; nothing here assumes SQLite or a single process.
 import type { DType, PartialShape, Shape, TensorStream } from '../tensor/index.ts'
+import type { Backups, Trust } from './trust.ts'
 
 /** Any JSON value. */
 export type Json =
@@ -636,6 +637,8 @@ export interface StoreStatus {
   readonly commits: number
   /** .. and the syncs that they shared. */
   readonly batches: number
+  /** Chunks and inline values that are known to be damaged. */
+  readonly damaged: number
 }
 
 /** What was freed and moved. */
@@ -650,6 +653,8 @@ export interface Store {
   readonly catalogue: Catalogue
   readonly values: Values
   readonly bus: Bus
+  readonly trust: Trust
+  readonly backups: Backups
   status(): Promise<StoreStatus>
   /**
    * Frees now what nothing names and nobody reads, and tidies what is kept. By itself that happens

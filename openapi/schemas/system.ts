@@ -59,6 +59,9 @@ export const Readiness = Type.Object(
     store: Type.Object({
       writable: Type.Boolean(),
       reason: Type.Union([Type.String(), Type.Null()]),
+      damaged_chunks: Type.Integer({
+        description: 'Known to be damaged; GET /v1/scrub names them. The rest is served.',
+      }),
     }),
     engine: Type.Object({ devices: Type.Record(Type.String(), Type.String()) }),
     models: Type.Record(Type.String(), Type.String()),

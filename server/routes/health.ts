@@ -68,7 +68,11 @@ async function readinessOf(service: Service) {
   const someDevice = Object.values(devices).includes('ready')
   return {
     ready: store.writable && someDevice && isWarm,
-    store: { writable: store.writable, reason: store.reason ?? null },
+    store: {
+      writable: store.writable,
+      reason: store.reason ?? null,
+      damaged_chunks: store.damaged,
+    },
     engine: { devices },
     models: Object.fromEntries(models.map((one) => [`${one.model}/${one.version}`, one.state])),
   }

@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs'
 import { parentPort, type Transferable, workerData } from 'node:worker_threads'
 import { crc32c } from '@node-rs/crc32'
 import { WorkerServer } from './calls.ts'
+import { ContentChecker } from './checker.ts'
 import { ChunkReader } from './chunk-reader.ts'
 import { refusalOfFailure } from './errors.ts'
 import type {
@@ -29,7 +30,8 @@ interface Intake {
   /** New, waiting in memory. */
   kept: HeldChunk[]
   writer: PackWriter | undefined
-  readonly sealed: SealedPack[]
+  /** Packs that are full, in the order in which they became so. */
+  readonly sealing: Promise<SealedPack>[]
 }
 
 interface Answer {
@@ -41,13 +43,18 @@ class BulkWorker {
   readonly #setup: BulkSetup
   readonly #intakes = new Map<number, Intake>()
   readonly #reader: ChunkReader
+  readonly #checker: ContentChecker
 
   constructor(setup: BulkSetup) {
     this.#setup = setup
     this.#reader = new ChunkReader(setup.directory, setup.openPackCount)
+    this.#checker = new ContentChecker(setup.directory, this.#reader)
   }
 
-  answer<Kind extends keyof BulkCalls>(kind: Kind, request: BulkCalls[Kind]['request']): Answer {
+  answer<Kind extends keyof BulkCalls>(
+    kind: Kind,
+    request: BulkCalls[Kind]['request'],
+  ): Answer | Promise<Answer> {
     const message = { kind, request } as {
       [Each in keyof BulkCalls]: { kind: Each; request: BulkCalls[Each]['request'] }
     }[keyof BulkCalls]
@@ -61,30 +68,41 @@ class BulkWorker {
       case 'seal':
         return this.#seal(message.request)
       case 'discard':
-        this.#discard(message.request)
-        return { reply: null }
+        return this.#discard(message.request)
       case 'read':
         return this.#read(message.request)
       case 'verify':
         return { reply: this.#reader.verify(message.request) }
+      case 'check':
+        return { reply: this.#checker.check(message.request) }
+      case 'extent':
+        return { reply: { byteLength: this.#checker.extent() } }
+      case 'trace':
+        return { reply: this.#checker.trace(message.request) }
       case 'merge':
-        return { reply: this.#merge(message.request) }
+        return this.#merge(message.request)
       case 'forget':
         for (const name of message.request.packs) this.#reader.forget(name)
         return { reply: null }
       case 'close':
-        for (const staging of this.#intakes.keys()) this.#discard({ staging, remove: false })
-        this.#reader.close()
-        return { reply: null }
+        return this.#close()
       default:
         return { reply: message satisfies never }
     }
   }
 
+  async #close(): Promise<Answer> {
+    const stagings = [...this.#intakes.keys()]
+    await Promise.all(stagings.map((staging) => this.#discard({ staging, remove: false })))
+    this.#checker.close()
+    this.#reader.close()
+    return { reply: null }
+  }
+
   #intake(staging: number): Intake {
     let intake = this.#intakes.get(staging)
     if (intake === undefined) {
-      intake = { slots: new Map(), kept: [], writer: undefined, sealed: [] }
+      intake = { slots: new Map(), kept: [], writer: undefined, sealing: [] }
       this.#intakes.set(staging, intake)
     }
     return intake
@@ -123,8 +141,7 @@ class BulkWorker {
         intake.writer !== undefined &&
         intake.writer.totalByteLength >= this.#setup.packByteLength
       ) {
-        intake.sealed.push(intake.writer.seal())
-        intake.writer = undefined
+        sealWriter(intake)
       }
       intake.writer ??= new PackWriter(this.#setup.directory, packName)
       for (const { chunk, bytes } of kept) intake.writer.add(chunk, bytes)
@@ -135,34 +152,30 @@ class BulkWorker {
     }
   }
 
-  #seal({ staging, packName }: BulkCalls['seal']['request']): Answer {
+  async #seal({ staging, packName }: BulkCalls['seal']['request']): Promise<Answer> {
     const intake = this.#intake(staging)
     if (packName !== undefined) this.#writeOut(intake, packName)
-    try {
-      if (intake.writer !== undefined) intake.sealed.push(intake.writer.seal())
-      intake.writer = undefined
-    } catch (error) {
-      throw refusalOfFailure(error, 'sealing a pack')
-    }
+    sealWriter(intake)
+    const packs = await sealedPacks(intake)
     const loose = intake.kept.map(({ chunk, bytes }): LooseChunk => {
       // A copy where it is a part, because a view travels with all the memory that it is a part of.
       const isWhole = bytes.byteLength === bytes.buffer.byteLength
       return { ...chunk, bytes: isWhole ? bytes : new Uint8Array(bytes) }
     })
     intake.kept = []
-    const reply: BulkCalls['seal']['reply'] = { packs: intake.sealed, loose }
+    const reply: BulkCalls['seal']['reply'] = { packs, loose }
     return { reply, transfer: loose.map(({ bytes }) => bytes.buffer as ArrayBuffer) }
   }
 
-  #discard({ staging, remove }: BulkCalls['discard']['request']): void {
+  async #discard({ staging, remove }: BulkCalls['discard']['request']): Promise<Answer> {
     const intake = this.#intakes.get(staging)
-    if (intake === undefined) return
     this.#intakes.delete(staging)
-    intake.writer?.abandon()
-    if (!remove) return
-    for (const { name } of intake.sealed) {
-      rmSync(packFileOf(this.#setup.directory, name), { force: true })
+    intake?.writer?.abandon()
+    for (const pack of await Promise.allSettled(intake?.sealing ?? [])) {
+      if (!remove || pack.status === 'rejected') continue
+      rmSync(packFileOf(this.#setup.directory, pack.value.name), { force: true })
     }
+    return { reply: null }
   }
 
   #read(request: BulkCalls['read']['request']): Answer {
@@ -172,7 +185,7 @@ class BulkWorker {
     return { reply, transfer: [reply] }
   }
 
-  #merge({ plan, packName }: BulkCalls['merge']['request']): BulkCalls['merge']['reply'] {
+  async #merge({ plan, packName }: BulkCalls['merge']['request']): Promise<Answer> {
     const damaged: Uint8Array[] = []
     const moved: (typeof plan.chunks)[number][] = []
     let writer: PackWriter | undefined
@@ -188,12 +201,36 @@ class BulkWorker {
         writer.add(found.chunk, found.bytes)
         moved.push(planned)
       }
-      const pack = writer?.seal()
-      return { pack, plan: { chunks: moved }, damaged }
+      const reply: BulkCalls['merge']['reply'] = {
+        pack: await writer?.seal(),
+        plan: { chunks: moved },
+        damaged,
+      }
+      return { reply }
     } catch (error) {
       writer?.abandon()
       throw refusalOfFailure(error, 'merging packs')
     }
+  }
+}
+
+/** Begins to seal what an intake has written; what comes next goes into another pack. */
+function sealWriter(intake: Intake): void {
+  if (intake.writer === undefined) return
+  const sealed = intake.writer.seal()
+  // Whoever ends the intake sees what went wrong.
+  sealed.catch(() => undefined)
+  intake.sealing.push(sealed)
+  intake.writer = undefined
+}
+
+async function sealedPacks({ sealing }: Intake): Promise<SealedPack[]> {
+  // All have to be done with, or a discard would miss one.
+  await Promise.allSettled(sealing)
+  try {
+    return await Promise.all(sealing)
+  } catch (error) {
+    throw refusalOfFailure(error, 'sealing a pack')
   }
 }
 
@@ -206,10 +243,18 @@ function spare(chunks: readonly HeldChunk[]): Answer {
 if (parentPort === null) throw new Error('bulk-worker.ts runs as a worker')
 const server = new WorkerServer<BulkCalls>(parentPort)
 const worker = new BulkWorker(workerData as BulkSetup)
+const send = (call: number, { reply, transfer }: Answer): void =>
+  server.reply(call, reply, transfer)
 server.listen((kind, request, call) => {
   try {
-    const { reply, transfer } = worker.answer(kind, request)
-    server.reply(call, reply, transfer)
+    const answer = worker.answer(kind, request)
+    if (!(answer instanceof Promise)) send(call, answer)
+    else {
+      answer.then(
+        (one) => send(call, one),
+        (error) => server.fail(call, error),
+      )
+    }
   } catch (error) {
     server.fail(call, error)
   }

@@ -74,6 +74,23 @@ export class Connection {
     }
   }
 
+  /**
+   * Copies the database page by page into a new file, `pages` at a time; what the copy is like in
+   * between is of no use. Inside a read transaction it is as that transaction sees it.
+   */
+  async copyTo(
+    file: string,
+    pages: number,
+    report: (pagesDone: number, pagesTotal: number) => void,
+  ): Promise<void> {
+    await this.#database.backup(file, {
+      progress: ({ totalPages, remainingPages }) => {
+        report(totalPages - remainingPages, totalPages)
+        return pages
+      },
+    })
+  }
+
   close(): void {
     this.#statements.clear()
     this.#database.close()

@@ -19,6 +19,8 @@ export type { StoreLimits } from './limits.ts'
 export interface StoreOptions {
   /** The data directory; made where it is missing. */
   readonly directory: string
+  /** Where backups lie, for this store alone; `backups` in the data directory unless given. */
+  readonly backupDirectory?: string | undefined
   /** Milliseconds since the epoch. */
   readonly clock: () => number
   /** Told what an operator should see: damage, failures of the background work. */
@@ -83,11 +85,14 @@ export async function openSqliteStore(options: StoreOptions): Promise<Store> {
       connection,
       connect,
       lock,
+      directory,
+      backupDirectory: options.backupDirectory ?? join(directory, 'backups'),
       limits,
       clock,
       log,
       generation,
     })
+    await store.backups.start()
     return store
   } catch (error) {
     await Promise.all([writer.end(), bulk.end()])

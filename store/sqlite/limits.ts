@@ -39,6 +39,10 @@ export interface StoreLimits {
   readonly eventCommitCount: number
   /** Bytes of the log of events, where that is reached earlier. */
   readonly eventByteLength: number
+  /** Bytes a second that the background scrub reads at most; 0: it does not run. */
+  readonly scrubBytesPerSecond: number
+  /** From the beginning of a pass of the scrub to that of the next, in milliseconds. */
+  readonly scrubIntervalMs: number
   /** The catalogue may not grow over this; undefined: as large as the disk. */
   readonly catalogueByteLength: number | undefined
 }
@@ -60,5 +64,7 @@ export const defaultLimits: StoreLimits = {
   batchByteLength: 32 * 1024 * 1024,
   eventCommitCount: 100_000,
   eventByteLength: 256 * 1024 * 1024,
+  scrubBytesPerSecond: 8 * 1024 * 1024,
+  scrubIntervalMs: 24 * 60 * 60 * 1000,
   catalogueByteLength: undefined,
 }

@@ -123,6 +123,13 @@ export interface WriterCalls {
     request: { readonly digests: readonly Uint8Array[]; readonly inline: readonly ValueId[] }
     reply: null
   }
+  /** Where the scrub stands .. */
+  scrubState: { request: null; reply: ScrubState }
+  /** .. and is to stand from now on. */
+  scrubbed: { request: { readonly state: ScrubState }; reply: null }
+  /** Keeps files of packs until as many `releasePacks` have come, although nothing may name them. */
+  keepPacks: { request: null; reply: null }
+  releasePacks: { request: null; reply: null }
   status: { request: null; reply: WriterStatus }
   close: { request: null; reply: null }
 }
@@ -144,6 +151,59 @@ export interface DamagedChunk {
   readonly ordinal: number
   readonly digest: Uint8Array
   readonly problem: string
+}
+
+/** Content that is damaged, by the row that names it: a chunk's id, or an inline value's. */
+export interface DamagedRow {
+  readonly id: number
+  readonly in: 'chunk' | 'inline'
+  readonly digest: Uint8Array
+  readonly problem: string
+}
+
+/** What checking some content came to. An inline content counts as one chunk. */
+export interface Checked {
+  readonly chunks: number
+  readonly byteLength: number
+  readonly damaged: readonly DamagedRow[]
+}
+
+/** The last chunk and the last inline value that a pass of the scrub has checked; 0: none yet. */
+export interface ScrubPlace {
+  readonly chunkId: number
+  readonly valueId: ValueId
+}
+
+/** Where the scrub stands, as the catalogue keeps it. */
+export interface ScrubState {
+  /** The pass under way; undefined where none is. Milliseconds since the epoch. */
+  readonly startedAt: number | undefined
+  readonly place: ScrubPlace
+  readonly chunks: number
+  readonly byteLength: number
+  /** The last whole pass; undefined before the first. */
+  readonly finished:
+    | { readonly at: number; readonly chunks: number; readonly byteLength: number }
+    | undefined
+}
+
+/** A chunk's place in a value. */
+export interface TracedChunk {
+  readonly valueId: ValueId
+  readonly ordinal: number
+  readonly chunkId: number
+}
+
+export interface TracedVariable {
+  readonly container: string
+  readonly name: string
+  readonly valueId: ValueId
+}
+
+export interface TracedEntry {
+  readonly checkpoint: string
+  readonly tensor: string
+  readonly valueId: ValueId
 }
 
 /** Memory of chunks that are dealt with, to be filled again. */
@@ -188,6 +248,26 @@ export interface BulkCalls {
   verify: {
     request: { readonly valueId: ValueId; readonly ordinal: number; readonly count: number }
     reply: { readonly damaged: readonly DamagedChunk[] }
+  }
+  /** Checks rows of content against their SHA-256; those that are gone are not counted. */
+  check: {
+    request: { readonly chunks: readonly number[]; readonly inline: readonly ValueId[] }
+    reply: Checked
+  }
+  /** Bytes of all content. */
+  extent: { request: null; reply: { readonly byteLength: number } }
+  /** A step of finding who names content; `next`, where it is given, continues it. */
+  trace: {
+    request: /** Places of chunks, in values after that one. */
+      | { readonly kind: 'chunks'; readonly ids: readonly number[]; readonly after: ValueId }
+      /** Variables of values. */
+      | { readonly kind: 'variables'; readonly ids: readonly ValueId[] }
+      /** Tensors of values, in checkpoints before (older than) that one. */
+      | { readonly kind: 'entries'; readonly ids: readonly ValueId[]; readonly after: number }
+    reply: {
+      readonly rows: readonly (TracedChunk | TracedVariable | TracedEntry)[]
+      readonly next: number | undefined
+    }
   }
   /** Copies chunks into a new pack; `plan` in the reply are those that are in it. */
   merge: {

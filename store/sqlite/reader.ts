@@ -28,6 +28,7 @@ import {
   variableColumns,
   variableOf,
 } from './records.ts'
+import { damagedCountOf } from './scrub-rows.ts'
 import { looseByteLengthOf } from './sweep.ts'
 import { variableListQuery } from './variable-list.ts'
 
@@ -47,6 +48,7 @@ export interface CatalogueSizes {
   readonly packLiveBytes: number
   readonly looseBytes: number
   readonly sequence: number
+  readonly damaged: number
 }
 
 /** Names that are looked up without a pause. */
@@ -272,6 +274,7 @@ export class CatalogueReader {
         packLiveBytes: packs?.live ?? 0,
         looseBytes: looseByteLengthOf(this.#connection),
         sequence: state?.sequence ?? 0,
+        damaged: damagedCountOf(this.#connection),
       }
     })
   }

@@ -16,6 +16,7 @@ import type {
   StoreStatus,
   ValueSource,
 } from '../port.ts'
+import { SqliteBackups } from './backups.ts'
 import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import { CommitLane, type CommitSettled } from './commit-lane.ts'
@@ -50,6 +51,7 @@ import { checkpointUse } from './read-use.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
 import { SmallMemory } from './small-memory.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
+import { SqliteTrust } from './trust.ts'
 import { SqliteValues } from './values.ts'
 import { VariableCache } from './variable-cache.ts'
 
@@ -61,6 +63,9 @@ export interface StoreParts {
   /** Opens another read-only connection to the catalogue. */
   readonly connect: () => Connection
   readonly lock: Lock
+  readonly directory: string
+  /** Where backups lie. */
+  readonly backupDirectory: string
   readonly limits: StoreLimits
   readonly clock: () => number
   readonly log: (message: string) => void
@@ -95,6 +100,8 @@ export class SqliteStore implements Store {
   readonly catalogue: Catalogue
   readonly values: SqliteValues
   readonly bus: Bus
+  readonly trust: SqliteTrust
+  readonly backups: SqliteBackups
   readonly #parts: StoreParts
   readonly #reader: CatalogueReader
   readonly #variables = new VariableCache()
@@ -138,7 +145,12 @@ export class SqliteStore implements Store {
       freed: () => this.values.forget(),
       log: parts.log,
     })
+    const { writer, bulk, connection, limits, clock, log } = parts
+    const checkOpen = (): void => this.#checkOpen()
+    this.trust = new SqliteTrust({ writer, bulk, connection, limits, clock, log, checkOpen })
+    this.backups = new SqliteBackups({ ...parts, checkOpen })
     this.#maintenance.start()
+    this.trust.start()
   }
 
   async status(): Promise<StoreStatus> {
@@ -208,7 +220,7 @@ export class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     const { writer, bulk, connection, lock } = this.#parts
-    await this.#maintenance.stop()
+    await Promise.all([this.#maintenance.stop(), this.trust.stop(), this.backups.stop()])
     while (this.#committing.size > 0) await Promise.allSettled(this.#committing)
     const closeReaders = async (): Promise<void> => {
       await Promise.allSettled(bulk.lanes.map((lane) => lane.call('close', null)))

@@ -103,6 +103,17 @@ class WriteWorker {
       case 'damaged':
         this.#opened().damaged(message.request.digests, message.request.inline)
         return null
+      case 'scrubState':
+        return this.#opened().scrubState()
+      case 'scrubbed':
+        this.#opened().scrubbed(message.request.state)
+        return null
+      case 'keepPacks':
+        this.#opened().keepPacks()
+        return null
+      case 'releasePacks':
+        this.#opened().releasePacks()
+        return null
       case 'status':
         return this.#opened().status()
       case 'close':

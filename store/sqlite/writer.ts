@@ -8,10 +8,25 @@ import { type Applied, applyCommit } from './apply.ts'
 import type { Connection } from './connection.ts'
 import { errorCodeOf, isDiskFull, isSyncFailure, refusalOfFailure } from './errors.ts'
 import { EventLog, type EventRow, eventRowsOf } from './event-log.ts'
+import { KeptPacks } from './kept-packs.ts'
 import type { StoreLimits } from './limits.ts'
-import type { CommitRequest, MergePlan, SealedPack, SweepStep, WriterStatus } from './messages.ts'
+import type {
+  CommitRequest,
+  MergePlan,
+  ScrubState,
+  SealedPack,
+  SweepStep,
+  WriterStatus,
+} from './messages.ts'
 import { openCatalogue } from './migrate.ts'
 import { packFileOf, packFolderOf } from './pack.ts'
+import {
+  damagedInlineOf,
+  markDamaged,
+  newlyDamaged,
+  readScrubState,
+  writeScrubState,
+} from './scrub-rows.ts'
 import { planMerge, Sweep } from './sweep.ts'
 import { keyOf, ValueBinder } from './write-values.ts'
 
@@ -52,8 +67,9 @@ export class Writer {
   readonly #pinsByStaging = new Map<number, Set<string>>()
   readonly #pinCounts = new Map<string, number>()
   readonly #holdCounts = new Map<ValueId, number>()
-  readonly #damagedInline = new Set<ValueId>()
+  readonly #damagedInline: Set<ValueId>
   readonly #pageByteLength: number
+  readonly #keptPacks = new KeptPacks()
   #readOnlyReason: string | undefined
   #commits = 0
   #batches = 0
@@ -67,6 +83,7 @@ export class Writer {
       isPinned: (key: string) => this.#pinCounts.has(key),
     }
     this.#sweep = new Sweep(this.#connection, limits, protectedRows, this.#events)
+    this.#damagedInline = new Set(damagedInlineOf(this.#connection))
     this.#pageByteLength = this.#connection.pragma('page_size') as number
     if (limits.catalogueByteLength !== undefined) {
       const pages = Math.max(1, Math.floor(limits.catalogueByteLength / this.#pageByteLength))
@@ -284,12 +301,34 @@ export class Writer {
   /** Marks chunks, and inline contents, that a reader found damaged. */
   damaged(digests: readonly Uint8Array[], inline: readonly ValueId[]): void {
     for (const valueId of inline) this.#damagedInline.add(valueId)
-    if (digests.length === 0 || this.#readOnlyReason !== undefined) return
-    this.#transaction('marking damage', () => {
-      for (const digest of digests) {
-        this.#connection.run('UPDATE chunk SET damaged = 1 WHERE digest = ?', digest)
-      }
-    })
+    if (this.#readOnlyReason !== undefined) return
+    const found = newlyDamaged(this.#connection, digests, inline)
+    if (found.digests.length + found.inline.length === 0) return
+    this.#transaction('marking damage', () =>
+      markDamaged(this.#connection, found.digests, found.inline),
+    )
+  }
+
+  /** Where the scrub stands. */
+  scrubState(): ScrubState {
+    return readScrubState(this.#connection)
+  }
+
+  /** Remembers where the scrub stands. */
+  scrubbed(state: ScrubState): void {
+    this.#transaction('noting where the scrub stands', () =>
+      writeScrubState(this.#connection, state),
+    )
+  }
+
+  /** Leaves the files of packs where they are until `releasePacks`. */
+  keepPacks(): void {
+    this.#keptPacks.hold()
+  }
+
+  /** Ends what `keepPacks` began. */
+  releasePacks(): void {
+    this.#removePacks(this.#keptPacks.release())
   }
 
   /** Brings the write-ahead log into the catalogue as far as readers let it. */
@@ -338,7 +377,8 @@ export class Writer {
   }
 
   #removePacks(names: readonly string[]): void {
-    for (const name of names) rmSync(packFileOf(this.#directory, name), { force: true })
+    for (const name of this.#keptPacks.removable(names))
+      rmSync(packFileOf(this.#directory, name), { force: true })
   }
 
   #noteFailure(error: unknown): void {
