@@ -1,35 +1,50 @@
 // Putting a checkpoint's values back into variables: first a report of what fits and what does not,
-// then one commit that points the variables at the stored values. Nothing is cast or reshaped.
+// then one commit that points the variables at the stored values. Nothing is cast or reshaped. What goes
+// where is restore-sources.ts's, what is changed restore-writes.ts's, the report restore-report.ts's.
 import type {
   Change,
-  CheckpointEntry,
   CheckpointRecord,
   Committed,
+  Idempotency,
+  Json,
   PartitionedRecord,
   VariableRecord,
 } from '../store/index.ts'
 import { fitsShape, formatShape, Refusal } from '../tensor/index.ts'
-import { everyEntry } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
-import { checkContainerName, checkVariableName, isVariableName } from './names.ts'
+import { checkContainerName, collectionKey, isVariableName } from './names.ts'
+import { checkGoing, type Watch } from './operations.ts'
 import { everyPartitioned, isPartitioned } from './partitioned.ts'
-import { creationOf, namesOfParts, type RestoreStep, writesOf } from './restore-writes.ts'
-import { plainTensor, type StoredTensor, storedTensors } from './stored-tensors.ts'
+import { checkStrict, type Mismatch, type RestoreReport } from './restore-report.ts'
+import {
+  type RestoreSource,
+  type SourcePlan,
+  type SourceRequest,
+  type Sources,
+  sourcePlanOf,
+  sourcesOf,
+} from './restore-sources.ts'
+import {
+  byteLengthOfSource,
+  type Copies,
+  createCopies,
+  creationOf,
+  namesOfParts,
+  type RestoreStep,
+  writingOf,
+} from './restore-writes.ts'
 import { everyVariable } from './variables.ts'
 import { variableKey } from './write-order.ts'
 
-export interface RestoreRequest {
+/** What to restore, into which container, and what to do where it does not fit. */
+export interface RestoreRequest extends SourceRequest {
   /** Where to; the container that the checkpoint came from where absent. */
   readonly container?: string | undefined
-  /** Stored names to restore; all where absent. */
-  readonly names?: readonly string[] | undefined
-  /** Variable by stored name. */
-  readonly rename?: Readonly<Record<string, string>> | undefined
-  /** Put before the variables' names: stored `w` goes to `scope/w`. */
-  readonly scope?: string | undefined
-  /** Refuse unless every stored tensor (of `names`, where given) goes into a variable. */
+  /** Refuse unless everything that is meant is stored, has its variable and fits. */
   readonly strict: boolean
+  /** Whether strict lets global variables be that the checkpoint does not have; as if true where absent. */
+  readonly allowMissing?: boolean | undefined
   /** Report only. */
   readonly dryRun: boolean
   /** Make the variables that are not there. */
@@ -37,83 +52,255 @@ export interface RestoreRequest {
   readonly idempotencyKey?: string | undefined
 }
 
-/** A tensor that does not fit its variable. */
-interface Mismatch {
-  readonly name: string
-  readonly expected: string
-  readonly found: string
-}
-
-/** What a restore did, or would do. Names are variables', but `unexpected`: those are stored ones. */
-export interface RestoreReport {
-  readonly checkpoint: string
-  readonly container: string
-  readonly restored: readonly string[]
-  /** Those of `restored` that the restore made. */
-  readonly created: readonly string[]
-  /** Names asked for, else variables, that the checkpoint does not have; the latter stay as they are. */
-  readonly missing: readonly string[]
-  /** Stored tensors without a variable. */
-  readonly unexpected: readonly string[]
-  readonly shapeMismatches: readonly Mismatch[]
-  readonly dtypeMismatches: readonly Mismatch[]
-  /** Version by variable; empty for a dry run. */
-  readonly versions: Readonly<Record<string, number>>
-}
-
 interface Plan {
   readonly report: RestoreReport
   readonly steps: readonly RestoreStep[]
+  /** Bytes of what will be restored. */
+  readonly byteLength: number
   /** Names of parts, by the partitioned variable that is restored as one. */
-  readonly wholes: ReadonlyMap<string, readonly string[]>
+  readonly wholes: readonly (readonly [whole: string, parts: readonly string[]])[]
+}
+
+/** Refuses what no checkpoint could make right. */
+export function checkRestore({ limits }: Context, request: RestoreRequest): void {
+  if (request.container !== undefined) checkContainerName(request.container, limits)
+  sourcePlanOf(request)
 }
 
 /**
  * Restores. Strict (FAILED_PRECONDITION `checkpoint/restore-mismatch`) refuses unless every stored
- * tensor has its variable and fits, and every name asked for is stored; lenient restores what fits.
- * Variables that the checkpoint does not have are reported and left alone in either case. Partitioned
- * variables and tensors in slices go by the names of the wholes, cut alike or not.
+ * tensor that is meant has its variable and fits, and every name asked for is stored; lenient restores
+ * what fits. Global variables that the checkpoint does not have are reported and left alone, unless they
+ * are to be refused. Partitioned variables and tensors in slices go by the names of the wholes, cut
+ * alike or not. What has to be copied is copied first; then all changes are one commit, in the turn of
+ * the variables that it writes.
  */
 export async function restoreCheckpoint(
   context: Context,
   checkpoint: CheckpointRecord,
   request: RestoreRequest,
+  watch?: Watch,
 ): Promise<RestoreReport> {
   const container = request.container ?? checkpoint.container
   checkContainerName(container, context.limits)
-  const stored = await storedByVariable(context, checkpoint, request)
-  const names = await namesToWrite(context, container, stored)
-  const keys = names.map((name) => variableKey(container, name))
-  return context.writes.turn(keys, 'exclusive', async () => {
-    const plan = await planRestore(context, checkpoint, container, stored, request)
-    if (request.dryRun) return plan.report
-    if (request.strict) checkStrict(plan.report, request.names !== undefined)
-    if (plan.steps.length === 0) return plan.report
-    const { idempotencyKey, ...described } = request
-    const staging = context.store.values.stage()
+  const restore = new Restore(context, checkpoint, container, request, sourcePlanOf(request))
+  if (request.dryRun) return (await restore.plan(await restore.sources())).report
+  const { idempotencyKey, ...described } = request
+  const committed = await once(
+    context,
+    idempotencyKey,
+    ['restore', checkpoint.id, described],
+    (idempotency) => restore.commit(idempotency, watch),
+  )
+  return restore.reported(committed)
+}
+
+/** What a commit keeps beside itself, so that it can be told again. */
+interface Outcome {
+  readonly report: RestoreReport
+  readonly wholes: Plan['wholes']
+}
+
+/** One restore on its way. */
+class Restore {
+  readonly #context: Context
+  readonly #checkpoint: CheckpointRecord
+  readonly #container: string
+  readonly #request: RestoreRequest
+  readonly #plan: SourcePlan
+  #outcome: Outcome | undefined
+
+  constructor(
+    context: Context,
+    checkpoint: CheckpointRecord,
+    container: string,
+    request: RestoreRequest,
+    plan: SourcePlan,
+  ) {
+    this.#context = context
+    this.#checkpoint = checkpoint
+    this.#container = container
+    this.#request = request
+    this.#plan = plan
+  }
+
+  sources(): Promise<Sources> {
+    return sourcesOf(this.#context, this.#checkpoint, this.#plan)
+  }
+
+  async commit(idempotency: Idempotency | undefined, watch: Watch | undefined): Promise<Committed> {
+    const context = this.#context
+    const sources = await this.sources()
+    const { names, mayCopy } = await namesToWrite(context, this.#container, sources)
+    let bytesTotal: number | undefined
+    let bytesDone = 0
+    const copies = createCopies(context, watch, (byteLength) => {
+      bytesDone += byteLength
+      watch?.report({ bytesDone: Math.min(bytesDone, bytesTotal ?? bytesDone), bytesTotal })
+    })
     try {
-      const committed = await once(
-        context,
-        idempotencyKey,
-        ['restore', checkpoint.id, described],
-        async (idempotency) => {
-          const changes: Change[] = []
-          for (const step of plan.steps) changes.push(...(await step(staging)))
-          return context.store.catalogue.commit(changes, idempotency)
-        },
-      )
-      return { ...plan.report, versions: versionsOf(committed, plan.wholes) }
+      if (mayCopy) {
+        const plan = await this.#checked(sources)
+        bytesTotal = plan.byteLength
+        await changesOf(plan, copies)
+      }
+      const keys = names.map((name) => variableKey(this.#container, name))
+      return await context.writes.turn(keys, 'exclusive', async () => {
+        const plan = await this.#checked(sources)
+        bytesTotal = plan.byteLength
+        const changes = await changesOf(plan, copies)
+        checkGoing(watch?.signal)
+        const outcome = { report: plan.report, wholes: plan.wholes }
+        this.#outcome = outcome
+        if (changes.length === 0) return nothingDone
+        const note = outcome as unknown as Json
+        const committed = await context.store.catalogue.commit(
+          changes,
+          idempotency && { ...idempotency, note },
+        )
+        watch?.report({ bytesDone: bytesTotal, bytesTotal })
+        return committed
+      })
     } finally {
-      await staging.discard()
+      await copies.discard()
     }
-  })
+  }
+
+  /** The report of a commit, made now or earlier. */
+  reported(committed: Committed): RestoreReport {
+    const kept = committed.note as unknown as Outcome | undefined
+    const outcome = this.#outcome ?? kept
+    if (outcome === undefined) throw new Error('a commit that was made before keeps its report')
+    return { ...outcome.report, versions: versionsOf(committed, outcome.wholes) }
+  }
+
+  async #checked(sources: Sources): Promise<Plan> {
+    const plan = await this.plan(sources)
+    if (this.#request.strict) checkStrict(plan.report, sources, this.#request)
+    return plan
+  }
+
+  async plan(sources: Sources): Promise<Plan> {
+    const container = this.#container
+    const targets = await targetsOf(this.#context, container, this.#plan, sources)
+    const planned = new Planned(this.#context, container, this.#request.create)
+    for (const [name, source] of sources.byVariable) {
+      planned.add(name, source, targets.wholes.get(name) ?? targets.variables.get(name))
+    }
+    checkWrittenOnce(planned.steps)
+    const { steps, byteLength, wholes } = planned
+    const report = {
+      checkpoint: this.#checkpoint.id,
+      container,
+      ...planned.found(),
+      missing: [...sources.absent.keys(), ...missingOf(targets, sources)],
+      skipped: sources.skipped,
+      sources: [...sources.byVariable].flatMap(([name, source]) => otherSource(name, source)),
+      versions: {},
+    }
+    return { report, steps, byteLength, wholes }
+  }
+}
+
+const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
+
+/** What is found out of sources, one by one. */
+class Planned {
+  readonly steps: RestoreStep[] = []
+  readonly wholes: (readonly [string, readonly string[]])[] = []
+  byteLength = 0
+  readonly #restored: string[] = []
+  readonly #created: string[] = []
+  readonly #unexpected = new Set<string>()
+  readonly #shapeMismatches: Mismatch[] = []
+  readonly #dtypeMismatches: Mismatch[] = []
+  readonly #context: Context
+  readonly #container: string
+  readonly #create: boolean
+
+  constructor(context: Context, container: string, create: boolean) {
+    this.#context = context
+    this.#container = container
+    this.#create = create
+  }
+
+  add(name: string, source: RestoreSource, target: Target | undefined): void {
+    const both = { name, tensor: source.name }
+    if (target === undefined) {
+      if (!this.#create || !isVariableName(name, this.#context.limits)) {
+        this.#unexpected.add(source.name)
+        return
+      }
+      const { step, parts } = creationOf(this.#container, name, source)
+      this.#created.push(name)
+      this.#take(name, source, step, parts)
+    } else if (target.dtype !== source.dtype) {
+      this.#dtypeMismatches.push({ ...both, expected: target.dtype, found: source.dtype })
+    } else if (!fitsShape(source.shape, target.shape)) {
+      const [expected, found] = [formatShape(target.shape), formatShape(source.shape)]
+      this.#shapeMismatches.push({ ...both, expected, found })
+    } else {
+      const step = writingOf(this.#context, target, source)
+      this.#take(name, source, step, isPartitioned(target) ? step.writes : undefined)
+    }
+  }
+
+  found() {
+    return {
+      restored: this.#restored,
+      created: this.#created,
+      unexpected: [...this.#unexpected],
+      shapeMismatches: this.#shapeMismatches,
+      dtypeMismatches: this.#dtypeMismatches,
+    }
+  }
+
+  #take(
+    name: string,
+    source: RestoreSource,
+    step: RestoreStep,
+    parts: readonly string[] | undefined,
+  ): void {
+    this.#restored.push(name)
+    this.steps.push(step)
+    this.byteLength += byteLengthOfSource(source)
+    if (parts !== undefined) this.wholes.push([name, parts])
+  }
+}
+
+async function changesOf({ steps }: Plan, copies: Copies): Promise<readonly Change[]> {
+  const changes: Change[] = []
+  for (const step of steps) changes.push(...(await step.changes(copies)))
+  return changes
+}
+
+/** Refuses (INVALID_ARGUMENT `checkpoint/ambiguous-selection`) a whole and a part of it both. */
+function checkWrittenOnce(steps: readonly RestoreStep[]): void {
+  const written = new Set<string>()
+  for (const { writes } of steps) {
+    for (const name of writes) {
+      if (!written.has(name)) {
+        written.add(name)
+        continue
+      }
+      throw new Refusal(
+        'INVALID_ARGUMENT',
+        'checkpoint/ambiguous-selection',
+        `Variable ${name} would be written twice: by itself and as a part.`,
+        { fix: 'Restore the whole, or its parts.', names: { variable: name } },
+      )
+    }
+  }
+}
+
+/** Where a variable's value comes from, unless that is the tensor of its own name. */
+function otherSource(name: string, source: RestoreSource): RestoreReport['sources'] {
+  if (source.form === 'cut') return [{ name, tensor: source.name, slice: source.slice }]
+  return source.name === name ? [] : [{ name, tensor: source.name, slice: null }]
 }
 
 /** Versions by variable; of parts that were restored as one, the sum under the name of the whole. */
-function versionsOf(
-  { variables }: Committed,
-  wholes: ReadonlyMap<string, readonly string[]>,
-): Record<string, number> {
+function versionsOf({ variables }: Committed, wholes: Plan['wholes']): Record<string, number> {
   const byName = new Map(variables.map(({ name, version }) => [name, version]))
   const versions: Record<string, number> = Object.create(null)
   for (const [whole, parts] of wholes) {
@@ -124,192 +311,81 @@ function versionsOf(
   return versions
 }
 
-/** Variables that restoring may write. */
+/** Variables that restoring may write, and whether anything may have to be copied for it. */
 async function namesToWrite(
   context: Context,
   container: string,
-  stored: ReadonlyMap<string, StoredTensor>,
-): Promise<readonly string[]> {
-  const names = [...stored.keys()]
+  { byVariable }: Sources,
+): Promise<{ readonly names: readonly string[]; readonly mayCopy: boolean }> {
+  const names = [...byVariable.keys()]
   const wholes = await context.store.catalogue.partitioned(container, names)
-  const parts = wholes.flatMap((whole) => whole.parts.map(({ name }) => name))
-  const made = [...stored].flatMap(([name, tensor]) =>
-    tensor.form === 'sliced' ? tensor.parts.map((_, place) => `${name}/part_${place}`) : [],
+  const parts = wholes.flatMap(namesOfParts)
+  const made = [...byVariable].flatMap(([name, source]) =>
+    source.form === 'sliced' ? source.parts.map((_, place) => `${name}/part_${place}`) : [],
   )
-  return [...names, ...parts, ...made]
+  const isPlain = [...byVariable.values()].every(({ form }) => form === 'plain')
+  return { names: [...names, ...parts, ...made], mayCopy: wholes.length > 0 || !isPlain }
 }
 
-/** Stored tensors by the variable that each is for. */
-async function storedByVariable(
-  context: Context,
-  checkpoint: CheckpointRecord,
-  { names, rename = {}, scope }: RestoreRequest,
-): Promise<Map<string, StoredTensor>> {
-  const entries: CheckpointEntry[] = []
-  for await (const entry of everyEntry(context, checkpoint.id)) entries.push(entry)
-  const wanted = names && new Set(names)
-  const isMeant = (name: string) => wanted?.has(name) ?? true
-  const stored = new Map<string, StoredTensor>()
-  for (const tensor of storedTensors(entries).flatMap((one) => asMeant(one, wanted, rename))) {
-    if (!isMeant(tensor.name)) continue
-    const isRenamed = Object.hasOwn(rename, tensor.name)
-    const plain = isRenamed ? rename[tensor.name] : tensor.name
-    const name =
-      scope === undefined || scope === '' ? plain : `${scope.replace(/\/$/, '')}/${plain}`
-    if (isRenamed) checkVariableName(name, context.limits)
-    if (stored.has(name)) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'checkpoint/ambiguous-selection',
-        `Two stored tensors would go to variable ${name}.`,
-        { names: { variable: name } },
-      )
-    }
-    stored.set(name, tensor)
-  }
-  return stored
-}
-
-/** A tensor, or its slices by themselves where the request speaks of them by their own names. */
-function asMeant(
-  tensor: StoredTensor,
-  wanted: ReadonlySet<string> | undefined,
-  rename: Readonly<Record<string, string>>,
-): readonly StoredTensor[] {
-  if (tensor.form === 'plain') return [tensor]
-  const isNamed = (name: string) => Object.hasOwn(rename, name) || (wanted?.has(name) ?? false)
-  const isApart = !isNamed(tensor.name) && tensor.parts.some(({ entry }) => isNamed(entry.name))
-  return isApart ? tensor.parts.map(({ entry }) => plainTensor(entry)) : [tensor]
-}
+type Target = VariableRecord | PartitionedRecord
 
 /** What there is to restore into. */
 interface Targets {
   readonly variables: ReadonlyMap<string, VariableRecord>
   readonly wholes: ReadonlyMap<string, PartitionedRecord>
+  /** Whether all variables are among them that could miss a tensor. */
+  readonly areAll: boolean
 }
 
-/** The variables that a restore concerns: of the names asked for, else of the scope, else all. */
+/** The variables that a restore concerns: those that it is to write where it says which, else all of the scope. */
 async function targetsOf(
   context: Context,
   container: string,
-  { names, scope }: RestoreRequest,
-  stored: ReadonlyMap<string, StoredTensor>,
+  { request, prefix }: SourcePlan,
+  { byVariable }: Sources,
 ): Promise<Targets> {
   const { catalogue } = context.store
   const variables = new Map<string, VariableRecord>()
   const wholes = new Map<string, PartitionedRecord>()
-  if (names !== undefined) {
-    const wanted = [...stored.keys()]
+  const areAll = request.names === undefined && !request.onlyMapped
+  if (!areAll) {
+    const wanted = [...byVariable.keys()]
     for (const record of await catalogue.variables(container, wanted)) {
       variables.set(record.name, record)
     }
     for (const whole of await catalogue.partitioned(container, wanted)) {
       wholes.set(whole.name, whole)
     }
-    return { variables, wholes }
+    return { variables, wholes, areAll }
   }
-  const prefix = scope === undefined || scope === '' ? undefined : `${scope.replace(/\/$/, '')}/`
-  for await (const record of everyVariable(context, { container, prefix })) {
-    variables.set(record.name, record)
-  }
+  const filter = { container, prefix: prefix === '' ? undefined : prefix }
+  for await (const record of everyVariable(context, filter)) variables.set(record.name, record)
   for await (const whole of everyPartitioned(context, container)) {
-    if (whole.name.startsWith(prefix ?? '')) wholes.set(whole.name, whole)
+    if (whole.name.startsWith(prefix)) wholes.set(whole.name, whole)
   }
-  return { variables, wholes }
+  return { variables, wholes, areAll }
 }
 
-async function planRestore(
-  context: Context,
-  checkpoint: CheckpointRecord,
-  container: string,
-  stored: ReadonlyMap<string, StoredTensor>,
-  request: RestoreRequest,
-): Promise<Plan> {
-  const targets = await targetsOf(context, container, request, stored)
-  const storedNames = new Set([...stored.values()].map((tensor) => tensor.name))
-  const missing =
-    request.names?.filter((name) => !storedNames.has(name)) ?? missingOf(targets, stored)
-  const restored: string[] = []
-  const created: string[] = []
-  const unexpected: string[] = []
-  const shapeMismatches: Mismatch[] = []
-  const dtypeMismatches: Mismatch[] = []
-  const steps: RestoreStep[] = []
-  const wholes = new Map<string, readonly string[]>()
-  for (const [name, tensor] of stored) {
-    const target = targets.wholes.get(name) ?? targets.variables.get(name)
-    if (target === undefined) {
-      if (!request.create || !isVariableName(name, context.limits)) {
-        unexpected.push(tensor.name)
-        continue
-      }
-      const creation = creationOf(context, container, name, tensor)
-      steps.push(creation.step)
-      if (creation.parts !== undefined) wholes.set(name, creation.parts)
-      created.push(name)
-    } else if (target.dtype !== tensor.dtype) {
-      dtypeMismatches.push({ name, expected: target.dtype, found: tensor.dtype })
-      continue
-    } else if (!fitsShape(tensor.shape, target.shape)) {
-      const expected = formatShape(target.shape)
-      shapeMismatches.push({ name, expected, found: formatShape(tensor.shape) })
-      continue
-    } else {
-      steps.push((staging) => writesOf(context, staging, target, tensor))
-      if (isPartitioned(target)) wholes.set(name, namesOfParts(target))
-    }
-    restored.push(name)
-  }
-  const report = { checkpoint: checkpoint.id, container, restored, created, missing, unexpected }
-  return { report: { ...report, shapeMismatches, dtypeMismatches, versions: {} }, steps, wholes }
-}
-
-/** Variables that nothing stored is for; parts are told of as one unless some of them are stored alone. */
+/**
+ * Global variables that nothing stored is for; parts are told of as one unless some of them are stored
+ * alone. Those that something was asked for that is not stored are told of by that.
+ */
 function missingOf(
-  { variables, wholes }: Targets,
-  stored: ReadonlyMap<string, StoredTensor>,
+  { variables, wholes, areAll }: Targets,
+  { byVariable, absent }: Sources,
 ): readonly string[] {
+  if (!areAll) return []
   const wholeOfPart = new Map<string, string>()
   for (const whole of wholes.values()) {
     const parts = namesOfParts(whole)
-    if (!stored.has(whole.name) && parts.some((part) => stored.has(part))) continue
+    if (!byVariable.has(whole.name) && parts.some((part) => byVariable.has(part))) continue
     for (const part of parts) wholeOfPart.set(part, whole.name)
   }
-  const names = new Set([...variables.keys()].map((name) => wholeOfPart.get(name) ?? name))
-  return [...names].filter((name) => !stored.has(name))
-}
-
-function checkStrict(report: RestoreReport, areAskedFor: boolean): void {
-  const problems = [
-    sentence('not in the checkpoint', areAskedFor ? report.missing : []),
-    sentence('in the checkpoint without a variable', report.unexpected),
-    sentence('of another shape', report.shapeMismatches.map(shown)),
-    sentence('of another dtype', report.dtypeMismatches.map(shown)),
-  ].filter((problem) => problem !== undefined)
-  if (problems.length === 0) return
-  throw new Refusal(
-    'FAILED_PRECONDITION',
-    'checkpoint/restore-mismatch',
-    `Checkpoint ${report.checkpoint} does not fit the variables: ${problems.join('; ')}. Nothing was restored.`,
-    {
-      fix: 'Send "strict": false to restore what fits, "create": true to make what is not there, or "names" to choose.',
-      names: {
-        checkpoint: report.checkpoint,
-        missing: report.missing,
-        unexpected: report.unexpected,
-        shape_mismatches: report.shapeMismatches.map(({ name }) => name),
-        dtype_mismatches: report.dtypeMismatches.map(({ name }) => name),
-      },
-    },
-  )
-}
-
-function shown({ name, expected, found }: Mismatch): string {
-  return `${name} (expected ${expected}, found ${found})`
-}
-
-function sentence(problem: string, names: readonly string[]): string | undefined {
-  if (names.length === 0) return undefined
-  const listed = names.slice(0, 8).join(', ')
-  return `${problem}: ${listed}${names.length > 8 ? `, and ${names.length - 8} more` : ''}`
+  const told = new Set([...absent.values()].flat())
+  const global = collectionKey('global_variables')
+  const names = new Set<string>()
+  for (const { name, collections } of variables.values()) {
+    if (collections.includes(global)) names.add(wholeOfPart.get(name) ?? name)
+  }
+  return [...names].filter((name) => !byVariable.has(name) && !told.has(name))
 }

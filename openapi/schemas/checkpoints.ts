@@ -134,33 +134,125 @@ export const UpdateCheckpoint = Type.Object(
   { title: 'UpdateCheckpoint', additionalProperties: false, minProperties: 1 },
 )
 
+const maxMapped = 100_000
+const oneOrMore = Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 1000 })])
+
+const RestoreRule = Type.Object(
+  {
+    from: Type.Optional(
+      Type.String({
+        description: 'Stored names that begin so; the rest of the name follows what is in to.',
+      }),
+    ),
+    pattern: Type.Optional(
+      Type.String({
+        description:
+          'A regular expression for whole stored names, without look-around and back references: its time is linear in the name.',
+      }),
+    ),
+    to: Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 1000 })], {
+      description:
+        'Variables that they go to, one or several. For a pattern $1 to $9 are what its groups took, $0 is the whole name, $$ a dollar. An empty list leaves them out.',
+    }),
+  },
+  { title: 'RestoreRule', additionalProperties: false },
+)
+
 /** How to restore. */
 export const RestoreCheckpoint = Type.Object(
   {
-    names: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
+    names: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: maxMapped,
+        description:
+          'Only these stored names, and those that rename and slices name. The parts of a partitioned variable may be asked for one by one.',
+      }),
+    ),
     rename: Type.Optional(
-      Type.Record(Type.String(), Type.String(), { description: 'Variable by stored name.' }),
+      Type.Record(Type.String(), oneOrMore, {
+        description: 'Variable, or several of them, by stored name.',
+        examples: [{ 'old/w': 'new/w', table: ['a/table', 'b/table'] }],
+      }),
+    ),
+    rules: Type.Optional(
+      Type.Array(RestoreRule, {
+        maxItems: 1000,
+        description:
+          'For stored names that are not in rename: the first rule that fits says where they go; where none fits, they go to the variable of their own name.',
+        examples: [
+          [
+            { from: 'old/', to: 'new/' },
+            { pattern: '(.*)/w', to: '$1/weights' },
+          ],
+        ],
+      }),
+    ),
+    slices: Type.Optional(
+      Type.Record(
+        Type.String(),
+        Type.Object(
+          {
+            tensor: Type.String({ description: 'A stored name.' }),
+            slice: Type.String({ description: "The part, in NumPy's notation." }),
+          },
+          { additionalProperties: false },
+        ),
+        {
+          description:
+            'Parts of stored tensors by variable. Only what is needed of a tensor is read, and it goes nowhere else unless names or rename say so.',
+          examples: [{ 'shard_0/table': { tensor: 'table', slice: '0:10,:' } }],
+        },
+      ),
+    ),
+    only_mapped: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Leave out stored tensors that rename, rules and slices do not speak of.',
+      }),
     ),
     scope: Type.Optional(
-      Type.String({ description: "Put before the variables' names: stored w goes to scope/w." }),
+      Type.String({
+        description: "Put before the variables' names: stored w goes to scope/w.",
+      }),
     ),
     strict: Type.Optional(
       Type.Boolean({
         default: true,
         description:
-          'Refuse unless every stored tensor has its variable and fits; else restore what fits.',
+          'Refuse unless everything that is meant is stored, has its variable and fits; else restore what fits.',
       }),
     ),
-    dry_run: Type.Optional(Type.Boolean({ default: false })),
+    allow_missing: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description:
+          "False: strict refuses also where the checkpoint lacks a global variable of the container (of scope, where given), as TensorFlow's Saver does.",
+      }),
+    ),
+    dry_run: Type.Optional(
+      Type.Boolean({ default: false, description: 'Report only; nothing is refused or changed.' }),
+    ),
     create: Type.Optional(
-      Type.Boolean({ default: false, description: 'Make the variables that are not there.' }),
+      Type.Boolean({
+        default: false,
+        description:
+          'Make the variables that are not there, with dtype and shape as stored, partitioned as stored.',
+      }),
+    ),
+    async: Type.Optional(
+      Type.Boolean({ default: false, description: 'Answer 202 with an operation at once.' }),
     ),
   },
   { title: 'RestoreCheckpoint', additionalProperties: false, examples: [{}] },
 )
 
 const mismatches = Type.Array(
-  Type.Object({ name: Type.String(), expected: Type.String(), found: Type.String() }),
+  Type.Object({
+    name: Type.String({ description: 'The variable.' }),
+    tensor: Type.String({ description: 'The stored name.' }),
+    expected: Type.String({ description: 'What the variable has.' }),
+    found: Type.String({ description: 'What is stored.' }),
+  }),
 )
 
 /** What a restore did, or would do. */
@@ -170,15 +262,34 @@ export const RestoreReport = Type.Object(
     container: Type.String(),
     strict: Type.Boolean(),
     dry_run: Type.Boolean(),
-    restored: Type.Array(Type.String()),
-    created: Type.Array(Type.String()),
+    restored: Type.Array(Type.String(), { description: 'Variables.' }),
+    created: Type.Array(Type.String(), { description: 'Those of restored that were made.' }),
     missing: Type.Array(Type.String(), {
-      description: 'Names asked for, else variables, that the checkpoint does not have.',
+      description:
+        'Stored names asked for that are not there, and, unless it was said what to restore, global variables that the checkpoint does not have.',
     }),
-    unexpected: Type.Array(Type.String()),
+    unexpected: Type.Array(Type.String(), {
+      description: 'Stored tensors without a variable.',
+    }),
+    skipped: Type.Array(Type.String(), {
+      description: 'Stored tensors that a rule leaves out.',
+    }),
     shape_mismatches: mismatches,
     dtype_mismatches: mismatches,
-    versions: Type.Record(Type.String(), Type.Integer()),
+    sources: Type.Array(
+      Type.Object({
+        name: Type.String({ description: 'The variable.' }),
+        tensor: Type.String({ description: 'The stored name.' }),
+        slice: Type.Union([Type.String(), Type.Null()]),
+      }),
+      {
+        description:
+          'For every variable that is meant to get another tensor than that of its own name, or a part of one: which.',
+      },
+    ),
+    versions: Type.Record(Type.String(), Type.Integer(), {
+      description: 'New version by variable; empty for a dry run.',
+    }),
   },
   { title: 'RestoreReport' },
 )
