@@ -2,6 +2,7 @@
 
 export type { DeviceStatus } from '../engine/index.ts'
 export type {
+  BackupRecord,
   CheckpointEntry,
   CheckpointRecord,
   CollectionMember,
@@ -54,5 +55,6 @@ export {
 } from './update-verbs.ts'
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
 export type { UpdateInput, ValueUpdated } from './variable-update.ts'
+export type { CheckpointVerification, Damage, ScrubView } from './verification.ts'
 export { serverClosing } from './version-waits.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

@@ -3,6 +3,7 @@ import type { Engine } from '../engine/index.ts'
 import type { CheckpointRecord, Store, StoreStatus } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { createAdoptions } from './adoptions.ts'
+import { type Backups, createBackups } from './backups.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
@@ -28,6 +29,7 @@ import { createUpdateGraphs } from './update-graphs.ts'
 import { createVariableReads, type VariableReads } from './variable-reads.ts'
 import { createVariableWrites, type VariableWrites } from './variable-writes.ts'
 import { createVariables, everyVariable, type Variables } from './variables.ts'
+import { createVerification, type Verification } from './verification.ts'
 import { createWriteOrder, variableKey } from './write-order.ts'
 
 export interface Service {
@@ -41,6 +43,8 @@ export interface Service {
   readonly statistics: StatisticsTaker
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
+  readonly verification: Verification
+  readonly backups: Backups
   readonly collections: Collections
   readonly devices: Devices
   readonly events: Events
@@ -112,6 +116,8 @@ export function createService(parts: ServiceParts): Service {
     stored: createStoredValues(context),
     statistics,
     checkpoints,
+    verification: createVerification(context),
+    backups: createBackups(context),
     files: createCheckpointFiles(context),
     collections: createCollections(context),
     devices,
