@@ -3,6 +3,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Connection } from './connection.ts'
+import { EarlySync } from './early-sync.ts'
 import type { ChunkIdentity, SealedPack } from './messages.ts'
 
 /** `HOLP`, in the header of every pack. */
@@ -10,6 +11,8 @@ const packApplicationId = 0x484f4c50
 const packVersion = 1
 /** Chunks pass through once: keeping their pages would only hold memory. */
 const packCacheKibibytes = 1024
+/** A disk has written as much while the next as much is hashed, and what is left at the end is little. */
+const earlySyncByteLength = 32 * 1024 * 1024
 
 /** Where the packs of a data directory lie. */
 export function packFolderOf(directory: string): string {
@@ -45,14 +48,17 @@ export class PackWriter {
   readonly #directory: string
   readonly #unsealedFile: string
   readonly #connection: Connection
+  readonly #earlySync: EarlySync
   readonly #chunks: ChunkIdentity[] = []
   #totalByteLength = 0
   #open = true
 
-  constructor(directory: string, name: string) {
+  /** `syncedByteLength`: after so many bytes each time the file is synced while it grows on. */
+  constructor(directory: string, name: string, syncedByteLength = earlySyncByteLength) {
     this.name = name
     this.#directory = directory
     this.#unsealedFile = join(packFolderOf(directory), `${name}.tmp`)
+    this.#earlySync = new EarlySync(this.#unsealedFile, syncedByteLength)
     const connection = new Connection(this.#unsealedFile, { readonly: false })
     this.#connection = connection
     try {
@@ -99,12 +105,14 @@ export class PackWriter {
       byteLength: chunk.byteLength,
     })
     this.#totalByteLength += chunk.byteLength
+    this.#earlySync.wrote(chunk.byteLength)
   }
 
   /** Brings the pack to stable storage under its final name. A failure leaves nothing. */
-  seal(): SealedPack {
+  async seal(): Promise<SealedPack> {
     const file = packFileOf(this.#directory, this.name)
     try {
+      await this.#earlySync.settled()
       this.#connection.run('COMMIT')
       this.#close()
       renameSync(this.#unsealedFile, file)
@@ -127,6 +135,7 @@ export class PackWriter {
     if (!this.#open) return
     this.#open = false
     this.#connection.close()
+    this.#earlySync.close()
   }
 }
 
