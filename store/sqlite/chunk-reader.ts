@@ -156,7 +156,7 @@ export function damagedChunk(ordinal: number, digest: Uint8Array, problem: strin
     'store/chunk-damaged',
     `Chunk ${ordinal} (SHA-256 ${hex}) of the value is damaged: ${problem}.`,
     {
-      names: { chunk: ordinal, digest: hex },
+      names: { chunk: ordinal, digest: hex, problem },
       fix: 'Write or upload the same content again, or restore another checkpoint.',
     },
   )

@@ -21,6 +21,7 @@ import type { BulkPool } from './bulk-pool.ts'
 import type { WorkerClient } from './calls.ts'
 import { CommitLane, type CommitSettled } from './commit-lane.ts'
 import type { Connection } from './connection.ts'
+import { DamageNames } from './damage-names.ts'
 import { refusalOfFailure } from './errors.ts'
 import { eventsKept, eventsOfNextRow, eventsOfText } from './event-log.ts'
 import type { StoreLimits } from './limits.ts'
@@ -122,6 +123,7 @@ export class SqliteStore implements Store {
     this.#commits = new CommitLane(parts.writer, parts.limits)
     this.catalogue = this.#newCatalogue()
     const stagingHost = this.#newStagingHost()
+    const damage = new DamageNames(parts)
     this.values = new SqliteValues({
       writer: parts.writer,
       bulk: parts.bulk,
@@ -129,6 +131,7 @@ export class SqliteStore implements Store {
       newStaging: () => new SqliteStaging(stagingHost),
       figures: (valueIds) => this.#read(() => figures(parts.connection, valueIds)),
       checkOpen: () => this.#checkOpen(),
+      named: (valueId, error) => damage.named(valueId, error),
     })
     this.bus = {
       subscribe: (listener) => {

@@ -34,6 +34,8 @@ export interface ValuesHost {
   newStaging(): Staging
   figures(valueIds: readonly ValueId[]): ReadonlyMap<ValueId, Json>
   checkOpen(): void
+  /** The error of a read, with the names of whom it concerns. */
+  named(valueId: ValueId, error: unknown): Promise<unknown>
 }
 
 function unknownValue(): Refusal {
@@ -82,6 +84,14 @@ export class SqliteValues implements Values {
   }
 
   async *read(valueId: ValueId, range?: Range): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#read(valueId, range)
+    } catch (error) {
+      throw await this.#host.named(valueId, error)
+    }
+  }
+
+  async *#read(valueId: ValueId, range?: Range): AsyncGenerator<Uint8Array> {
     const record = this.#small.get(valueId)?.record ?? this.#known(valueId)
     const wanted = range ?? { offset: 0, length: record.byteLength }
     checkRange(wanted, record.byteLength)
@@ -99,6 +109,14 @@ export class SqliteValues implements Values {
   }
 
   async bytes(valueId: ValueId): Promise<Uint8Array> {
+    try {
+      return await this.#bytes(valueId)
+    } catch (error) {
+      throw await this.#host.named(valueId, error)
+    }
+  }
+
+  async #bytes(valueId: ValueId): Promise<Uint8Array> {
     const record = this.#small.get(valueId)?.record ?? this.#known(valueId)
     const inline = this.#inline(record)
     if (inline !== undefined) return inline
