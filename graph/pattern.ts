@@ -126,14 +126,15 @@ function whole(
   groupCount: number,
   text: string,
 ): readonly (string | undefined)[] | undefined {
-  const none: readonly number[] = new Array(2 * groupCount).fill(-1)
-  let threads = arrive(program, [{ at: 0, marks: none }], 0, text.length)
+  const walk = walkOf(program, text.length)
+  let threads = walk([{ at: 0, marks: new Array(2 * groupCount).fill(-1) }], 0)
   for (let place = 0; place < text.length && threads.length > 0; place++) {
-    const moved = threads.flatMap(({ at, marks }) => {
+    const moved: Thread[] = []
+    for (const { at, marks } of threads) {
       const step = program[at]
-      return step.kind === 'character' && step.test(text[place]) ? [{ at: at + 1, marks }] : []
-    })
-    threads = arrive(program, moved, place + 1, text.length)
+      if (step.kind === 'character' && step.test(text[place])) moved.push({ at: at + 1, marks })
+    }
+    threads = walk(moved, place + 1)
   }
   const found = threads.find(({ at }) => program[at].kind === 'match')
   if (found === undefined) return undefined
@@ -144,46 +145,46 @@ function whole(
   return [text, ...groups]
 }
 
-/** Takes threads as far as they come without a character: each place once, by the preferred way. */
-function arrive(
+/** Takes threads as far as they come without a character: to each step once, by the preferred way. */
+function walkOf(
   program: readonly Instruction[],
-  from: readonly Thread[],
-  place: number,
   length: number,
-): readonly Thread[] {
-  const seen = new Set<number>()
-  const arrived: Thread[] = []
-  const waiting = [...from].reverse()
-  for (let thread = waiting.pop(); thread !== undefined; thread = waiting.pop()) {
-    const { at, marks } = thread
-    if (seen.has(at)) continue
-    seen.add(at)
-    const step = program[at]
-    switch (step.kind) {
-      case 'character':
-      case 'match':
-        arrived.push(thread)
-        break
-      case 'jump':
-        waiting.push({ at: step.target, marks })
-        break
-      case 'fork':
-        waiting.push({ at: step.second, marks }, { at: step.first, marks })
-        break
-      case 'mark':
-        waiting.push({ at: at + 1, marks: marks.with(step.mark, place) })
-        break
-      case 'start':
-        if (place === 0) waiting.push({ at: at + 1, marks })
-        break
-      case 'end':
-        if (place === length) waiting.push({ at: at + 1, marks })
-        break
-      default:
-        throw new Error(`unknown step ${step satisfies never}`)
+): (from: readonly Thread[], place: number) => readonly Thread[] {
+  const seen = new Int32Array(program.length).fill(-1)
+  return (from, place) => {
+    const arrived: Thread[] = []
+    const waiting = from.toReversed()
+    for (let thread = waiting.pop(); thread !== undefined; thread = waiting.pop()) {
+      const { at, marks } = thread
+      if (seen[at] === place) continue
+      seen[at] = place
+      const step = program[at]
+      switch (step.kind) {
+        case 'character':
+        case 'match':
+          arrived.push(thread)
+          break
+        case 'jump':
+          waiting.push({ at: step.target, marks })
+          break
+        case 'fork':
+          waiting.push({ at: step.second, marks }, { at: step.first, marks })
+          break
+        case 'mark':
+          waiting.push({ at: at + 1, marks: marks.with(step.mark, place) })
+          break
+        case 'start':
+          if (place === 0) waiting.push({ at: at + 1, marks })
+          break
+        case 'end':
+          if (place === length) waiting.push({ at: at + 1, marks })
+          break
+        default:
+          throw new Error(`unknown step ${step satisfies never}`)
+      }
     }
+    return arrived
   }
-  return arrived
 }
 
 /** A program being written. `steps` counts what is written out, also where that is nothing. */
