@@ -39,12 +39,8 @@ export function membersOf({
   return checkpoint === undefined ? { name, container } : { name, container, checkpoint }
 }
 
-/** Aborted when the client goes away; only where something may have to be waited for. */
-export function signalOf(
-  reply: FastifyReply,
-  minVersion: number | undefined,
-): AbortSignal | undefined {
-  if (minVersion === undefined) return undefined
+/** Aborted when the client goes away, for what may take long. */
+export function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
   reply.raw.once('close', () => controller.abort())
   return controller.signal

@@ -4,7 +4,8 @@
 import type { EventPlace, StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { createVersionWaits, serverClosing, type VersionWaits } from './version-waits.ts'
+import { serverClosing } from './endings.ts'
+import { createVersionWaits, type VersionWaits } from './version-waits.ts'
 
 /** Which events a listener wants: those that every given list lets through. */
 export interface EventFilter {
@@ -12,6 +13,7 @@ export interface EventFilter {
   readonly actions?: readonly StoreEvent['action'][] | undefined
   /** What belongs to no container counts as of the empty one. */
   readonly containers?: readonly string[] | undefined
+  /** The name of a partitioned variable stands for its parts as well. */
   readonly names?: readonly string[] | undefined
   /** Beginnings of names. */
   readonly prefixes?: readonly string[] | undefined
@@ -229,6 +231,9 @@ function isBefore(a: EventPlace, b: EventPlace): boolean {
   return a.sequence < b.sequence || (a.sequence === b.sequence && a.ordinal < b.ordinal)
 }
 
+// As TensorFlow names the parts of a partitioned variable.
+const partName = /^(.+)\/part_\d+$/
+
 function letThrough(filter: EventFilter): (event: StoreEvent) => boolean {
   const { kinds, actions, containers, names, prefixes } = filter
   const wantedNames = names && new Set(names)
@@ -238,6 +243,8 @@ function letThrough(filter: EventFilter): (event: StoreEvent) => boolean {
     if (containers !== undefined && !containers.includes(container)) return false
     if (wantedNames === undefined && prefixes === undefined) return true
     if (wantedNames?.has(name) === true) return true
+    const whole = kind === 'variable' ? partName.exec(name)?.[1] : undefined
+    if (whole !== undefined && wantedNames?.has(whole) === true) return true
     return prefixes?.some((prefix) => name.startsWith(prefix)) === true
   }
 }

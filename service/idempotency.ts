@@ -26,7 +26,7 @@ export async function once(
     throw new Refusal(
       'ABORTED',
       'idempotency/in-flight',
-      `The first request with the Idempotency-Key "${key}" is still under way.`,
+      `The first request with the Idempotency-Key ${JSON.stringify(key)} is still under way.`,
       { fix: 'Wait, then send the request again with the same key.' },
     )
   }
@@ -65,7 +65,7 @@ export function keyOfAnotherRequest(key: string): Refusal {
   return new Refusal(
     'INVALID_ARGUMENT',
     'idempotency/mismatch',
-    `The Idempotency-Key "${key}" was used for another request.`,
+    `The Idempotency-Key ${JSON.stringify(key)} was used for another request.`,
     { fix: 'Use a new key for every new request.' },
   )
 }

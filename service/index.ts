@@ -15,6 +15,7 @@ export type {
 export type { BatchOperation, BatchResult } from './batch.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
+export { serverClosing } from './endings.ts'
 export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.ts'
 export { archiveTools, zipTools } from './format-tools.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
@@ -56,5 +57,4 @@ export {
 export type { ReadWishes, VariableValue } from './variable-reads.ts'
 export type { UpdateInput, ValueUpdated } from './variable-update.ts'
 export type { CheckpointVerification, Damage, ScrubView } from './verification.ts'
-export { serverClosing } from './version-waits.ts'
 export type { ValueWritten, WriteOptions } from './written.ts'

@@ -10,6 +10,7 @@ import {
   type NumericDType,
   Refusal,
 } from '../tensor/index.ts'
+import { waiterGone } from './endings.ts'
 import type { Limits } from './limits.ts'
 import type { ReadableValue } from './readable.ts'
 import { type Figures, FigureTaker } from './statistics-figures.ts'
@@ -25,9 +26,10 @@ export interface StatisticsTaker {
   /**
    * The figures of a value, with `bins` bins of equal width. Refuses (INVALID_ARGUMENT
    * `statistics/invalid`) more bins than the limit `statisticsBins`, and (RESOURCE_EXHAUSTED
-   * `statistics/too-many`) where more wait already than the limit `statisticsQueued`.
+   * `statistics/too-many`) where more wait already than the limit `statisticsQueued`. By `signal` the
+   * wait ends (CANCELLED `wait/cancelled`); once nobody waits any more, so does the work.
    */
-  of(value: ReadableValue, bins: number): Promise<Statistics>
+  of(value: ReadableValue, bins: number, signal?: AbortSignal): Promise<Statistics>
   close(): Promise<void>
 }
 
@@ -44,9 +46,17 @@ interface Source {
   readonly byteLength: number
 }
 
+/** Figures that are taken once for all who wait for them. */
+interface Shared {
+  readonly figures: Promise<Statistics>
+  /** Aborted when nobody waits any more. */
+  readonly deserted: AbortController
+  waiting: number
+}
+
 /** Takes figures; the thread starts with the first value that is large enough. */
 export function createStatistics(limits: Limits): StatisticsTaker {
-  const known = new Map<string, Promise<Statistics>>()
+  const known = new Map<string, Shared>()
   const thread = new FigureThread()
   let waiting = 0
   let last: Promise<unknown> = Promise.resolve()
@@ -59,31 +69,58 @@ export function createStatistics(limits: Limits): StatisticsTaker {
     return done
   }
 
-  async function take(source: Source, bins: number): Promise<Statistics> {
+  async function take(source: Source, bins: number, signal: AbortSignal): Promise<Statistics> {
     const figures =
       source.byteLength <= directBytes
         ? await takeHere(source, bins)
-        : await inTurn(() => thread.take(source, bins))
+        : await inTurn(() => thread.take(source, bins, signal))
     return { of: source.of, ...figures }
   }
 
+  function begun(key: string, value: ReadableValue, bins: number): Shared {
+    const deserted = new AbortController()
+    const figures = take(sourceOf(value), bins, deserted.signal)
+    const shared = { figures, deserted, waiting: 0 }
+    known.set(key, shared)
+    if (known.size > knownCount) known.delete(known.keys().next().value ?? '')
+    const forget = () => {
+      if (known.get(key) === shared) known.delete(key)
+    }
+    figures.catch(forget)
+    deserted.signal.addEventListener('abort', forget)
+    return shared
+  }
+
   return {
-    async of(value, bins) {
+    async of(value, bins, signal) {
+      if (signal?.aborted === true) throw waiterGone()
       if (bins > limits.statisticsBins || bins < 1) throw badBins(bins, limits.statisticsBins)
       const key = `${value.dtype} [${value.shape}] ${value.digest} ${bins}`
       const found = known.get(key)
-      if (found !== undefined) {
-        known.delete(key)
-        known.set(key, found)
-        return found
-      }
-      const taken = take(sourceOf(value), bins)
-      known.set(key, taken)
-      if (known.size > knownCount) known.delete(known.keys().next().value ?? '')
-      taken.catch(() => known.delete(key))
-      return taken
+      if (found === undefined) return figuresFor(begun(key, value, bins), signal)
+      known.delete(key)
+      known.set(key, found)
+      return figuresFor(found, signal)
     },
     close: () => thread.close(),
+  }
+}
+
+/** Waits for the figures; the last one who leaves before they are there ends the work. */
+async function figuresFor(shared: Shared, signal: AbortSignal | undefined): Promise<Statistics> {
+  const left = Promise.withResolvers<never>()
+  const leave = () => left.reject(waiterGone())
+  signal?.addEventListener('abort', leave)
+  shared.waiting++
+  let hasLeft = true
+  try {
+    const figures = await Promise.race([shared.figures, left.promise])
+    hasLeft = false
+    return figures
+  } finally {
+    signal?.removeEventListener('abort', leave)
+    shared.waiting--
+    if (hasLeft && shared.waiting === 0) shared.deserted.abort()
   }
 }
 
@@ -115,7 +152,8 @@ const piecesAhead = 4
 class FigureThread {
   #worker: Worker | undefined
 
-  async take(source: Source, bins: number): Promise<Figures> {
+  async take(source: Source, bins: number, signal: AbortSignal): Promise<Figures> {
+    if (signal.aborted) throw waiterGone()
     const worker = this.#started()
     worker.ref()
     const reply = new Replies(worker)
@@ -126,6 +164,7 @@ class FigureThread {
       for (const pass of [1, 2]) {
         if (pass === 2) tell({ kind: 'turn' })
         for await (const bytes of source.read()) {
+          if (signal.aborted) throw waiterGone()
           const { buffer } = bytes
           tell({ kind: 'piece', bytes }, buffer instanceof ArrayBuffer ? [buffer] : [])
           await reply.untilFewer(piecesAhead)

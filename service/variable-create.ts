@@ -97,15 +97,34 @@ async function makeOrFind(
 ): Promise<CreateReply> {
   const { idempotencyKey, ...described } = request
   const { container } = request
-  let created = true
   const make = async (idempotency: Idempotency | undefined): Promise<Committed> => {
     const resolution = await resolve(context, container, { asked, scope, names })
     const changes = changesOf(container, resolution, context.limits)
-    created = changes.length > 0
-    return created ? context.store.catalogue.commit(changes, idempotency) : nothingDone
+    if (changes.length === 0) return nothingDone
+    const note = changes as unknown as Json
+    return context.store.catalogue.commit(changes, idempotency && { ...idempotency, note })
   }
-  await once(context, idempotencyKey, ['create_variable', described], make)
-  return { created, variable: await findNamed(context, container, names[0]) }
+  const committed = await once(context, idempotencyKey, ['create_variable', described], make)
+  const created = committed !== nothingDone
+  // What was made may have been changed or deleted since; the reply is the first one again.
+  const variable = committed.replayed ? asMade(committed) : undefined
+  return { created, variable: variable ?? (await findNamed(context, container, names[0])) }
+}
+
+/** What an earlier commit made, as it then was; undefined where it kept no note. */
+function asMade({ at, note }: Committed): NamedVariable | undefined {
+  if (note === undefined) return undefined
+  const made = { version: 0, value: undefined, createdAt: at, updatedAt: at }
+  const changes = note as unknown as readonly Change[]
+  const records = changes.flatMap((change): readonly VariableRecord[] => {
+    if (change.kind !== 'create_variable') return []
+    const { kind: _, ...record } = change
+    return [{ ...record, ...made }]
+  })
+  const whole = changes.find((change) => change.kind === 'create_partitioned')
+  if (whole === undefined) return records[0]
+  // Parts that were there before are not among what was made.
+  return records.length < whole.parts.length ? undefined : { ...whole, parts: records }
 }
 
 async function resolve(

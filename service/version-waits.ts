@@ -4,6 +4,7 @@
 import type { StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { serverClosing, waiterGone } from './endings.ts'
 import { versionOf } from './partitioned.ts'
 import { unknownVariable } from './unknown-variable.ts'
 import { variableKey } from './write-order.ts'
@@ -142,7 +143,7 @@ export function createVersionWaits(context: Pick<Context, 'store' | 'limits'>): 
         ending: time === 0 ? 'late' : undefined,
       }
       const timer = setTimeout(() => end(waiter, 'late'), time)
-      const cancel = () => end(waiter, cancelled())
+      const cancel = () => end(waiter, waiterGone())
       signal?.addEventListener('abort', cancel)
       if (signal?.aborted === true) cancel()
       waiters.add(waiter)
@@ -228,10 +229,6 @@ function notReached(
   )
 }
 
-function cancelled(): Refusal {
-  return new Refusal('CANCELLED', 'wait/cancelled', 'Whoever waited has gone.')
-}
-
 function tooMany(most: number): Refusal {
   return new Refusal(
     'RESOURCE_EXHAUSTED',
@@ -239,11 +236,4 @@ function tooMany(most: number): Refusal {
     `${most} requests wait for versions already; no more may at once.`,
     { fix: 'Try again later, or follow many variables with one GET /v1/events.' },
   )
-}
-
-/** UNAVAILABLE `server/closing`. */
-export function serverClosing(): Refusal {
-  return new Refusal('UNAVAILABLE', 'server/closing', 'The server is about to end.', {
-    fix: 'Send the request again in a moment.',
-  })
 }

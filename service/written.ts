@@ -37,6 +37,7 @@ export function valueWritten(committed: Committed): ValueWritten {
 /** What a commit of nothing does. */
 export const nothingDone: Committed = {
   sequence: 0,
+  at: 0,
   variables: [],
   checkpoints: [],
   replayed: false,

@@ -400,6 +400,8 @@ export interface Idempotency {
 export interface Committed {
   /** Store-wide sequence number of the commit; grows. */
   readonly sequence: number
+  /** Milliseconds since the epoch: when it was made. */
+  readonly at: number
   readonly variables: readonly {
     readonly container: string
     readonly name: string

@@ -30,7 +30,7 @@ const querystring = Type.Object({
     'Only these containers, separated by commas; empty is the default container, and absent any.',
   ),
   name: listed(
-    'Only these names, separated by commas. The parts of a partitioned variable are announced under their own: w/part_0.',
+    'Only these names, separated by commas. The parts of a partitioned variable w are announced as w/part_0 and so on; w stands for them.',
   ),
   prefix: listed(
     'Also, or only, names that begin so; separated by commas. conv1/ is all below a scope.',

@@ -97,12 +97,17 @@ function readRoute(app: App, service: Service): void {
       if (atHand !== undefined) return sendFound(request, reply, service, atHand)
       const wishes = isPlain
         ? undefined
-        : { slice, checkpoint, minVersion, timeoutMs, signal: signalOf(reply, minVersion) }
+        : { slice, checkpoint, minVersion, timeoutMs, signal: waitSignal(reply, minVersion) }
       return service.reads
         .value(container, params.name, wishes)
         .then((found) => sendFound(request, reply, service, found))
     },
   )
+}
+
+/** The signal of a read; only a wait for a version takes long enough to be ended. */
+function waitSignal(reply: FastifyReply, minVersion: number | undefined): AbortSignal | undefined {
+  return minVersion === undefined ? undefined : signalOf(reply)
 }
 
 function sendFound(
@@ -152,7 +157,7 @@ function readManyRoute(app: App, service: Service): void {
       const { query } = request
       const { checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
       const names = namesOf(query.names, service.limits.namesPerRequest)
-      const signal = signalOf(reply, minVersion)
+      const signal = waitSignal(reply, minVersion)
       const wishes: ReadWishes = { checkpoint, minVersion, timeoutMs, signal }
       const found = await service.reads.values(query.container ?? '', names, wishes)
       return sendValues(

@@ -55,13 +55,13 @@ export function variableStatisticsRoutes(instance: FastifyInstance, service: Ser
     async (request, reply) => {
       const { params, query } = request
       const { slice, checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
-      const signal = signalOf(reply, minVersion)
+      const signal = signalOf(reply)
       const wishes = { slice, checkpoint, minVersion, timeoutMs, signal }
       const found = await service.reads.value(query.container ?? '', params.name, wishes)
       const etag = etagOfValue(found)
       reply.header('etag', etag)
       if (hasAlready(request.headers['if-none-match'], etag)) return sendNotModified(reply)
-      return sendJson(reply, jsonText(await figuresOf(service, found, query.bins)))
+      return sendJson(reply, jsonText(await figuresOf(service, found, signal, query.bins)))
     },
   )
   app.get(
@@ -90,11 +90,11 @@ export function variableStatisticsRoutes(instance: FastifyInstance, service: Ser
     async ({ query }, reply) => {
       const { checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query
       const names = namesOf(query.names, service.limits.namesPerRequest)
-      const signal = signalOf(reply, minVersion)
+      const signal = signalOf(reply)
       const wishes = { checkpoint, minVersion, timeoutMs, signal }
       const texts: string[] = []
       for (const found of await service.reads.values(query.container ?? '', names, wishes)) {
-        const figures = await figuresOf(service, found, query.bins)
+        const figures = await figuresOf(service, found, signal, query.bins)
         texts.push(`${JSON.stringify(found.name)}:${jsonText(figures)}`)
       }
       return sendJson(reply, `{"statistics":{${texts.join(',')}}}`)
@@ -105,10 +105,11 @@ export function variableStatisticsRoutes(instance: FastifyInstance, service: Ser
 async function figuresOf(
   service: Service,
   found: VariableValue,
+  signal: AbortSignal,
   bins = defaultBins,
 ): Promise<JsonValue> {
   const { value } = found
-  const figures = await service.statistics.of(value, bins)
+  const figures = await service.statistics.of(value, bins, signal)
   const { histogram } = figures
   return {
     ...membersOf(found),

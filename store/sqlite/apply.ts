@@ -141,9 +141,9 @@ function earlierOutcome(
   if (row.digest !== idempotency.digest) {
     throw new Refusal(
       'INVALID_ARGUMENT',
-      'idempotency/key-reused',
-      `The idempotency key ${JSON.stringify(idempotency.key)} was used for another request.`,
-      { fix: 'Take a new key for a new request.' },
+      'idempotency/mismatch',
+      `The Idempotency-Key ${JSON.stringify(idempotency.key)} was used for another request.`,
+      { fix: 'Use a new key for every new request.' },
     )
   }
   return { ...(JSON.parse(row.outcome) as Committed), replayed: true }
@@ -175,6 +175,7 @@ export function applyCommit(
   for (const check of context.atEnd) check()
   const committed: Committed = {
     sequence,
+    at: now,
     variables: context.variables,
     checkpoints: context.checkpoints,
     replayed: false,

@@ -109,6 +109,7 @@ type WireVariable = readonly [
 
 type WireOutcome = readonly [
   sequence: number,
+  at: number,
   replayed: boolean,
   variables: readonly WireVariable[],
   checkpoints: readonly string[],
@@ -121,11 +122,11 @@ export function textOfOutcomes(outcomes: readonly (Committed | undefined)[]): st
   return JSON.stringify(
     outcomes.map((committed): WireOutcome | null => {
       if (committed === undefined) return null
-      const { sequence, replayed, variables, checkpoints, note } = committed
+      const { sequence, at, replayed, variables, checkpoints, note } = committed
       const wire = variables.map(
         (one): WireVariable => [one.container, one.name, one.version, one.valueId ?? null],
       )
-      const outcome = [sequence, replayed, wire, checkpoints] as const
+      const outcome = [sequence, at, replayed, wire, checkpoints] as const
       return note === undefined ? outcome : [...outcome, note]
     }),
   )
@@ -135,9 +136,10 @@ export function textOfOutcomes(outcomes: readonly (Committed | undefined)[]): st
 export function outcomesOfText(text: string): (Committed | undefined)[] {
   return (JSON.parse(text) as (WireOutcome | null)[]).map((wire) => {
     if (wire === null) return undefined
-    const [sequence, replayed, variables, checkpoints, note] = wire
+    const [sequence, at, replayed, variables, checkpoints, note] = wire
     return {
       sequence,
+      at,
       replayed,
       variables: variables.map(([container, name, version, valueId]) => ({
         container,

@@ -137,7 +137,7 @@ export function commitFacts(t: Test, { driver, opened }: Suite): void {
       digest: 'd',
       committed: { sequence: first.sequence },
     })
-    await t.rejects(once('other'), { code: 'INVALID_ARGUMENT', reason: 'idempotency/key-reused' })
+    await t.rejects(once('other'), { code: 'INVALID_ARGUMENT', reason: 'idempotency/mismatch' })
     t.equal((await store.catalogue.listCheckpoints({}, { limit: 9 })).items.length, 1)
     now += 100
     t.equal(await store.catalogue.idempotent('k'), undefined)

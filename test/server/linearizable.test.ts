@@ -194,6 +194,7 @@ function answeringEarly(store: Store): Store {
       return {
         sequence: 1,
         variables: [{ container, name, version, valueId: 1 }],
+        at: 0,
         checkpoints: [],
         replayed: false,
       }

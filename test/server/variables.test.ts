@@ -222,6 +222,26 @@ t.test('variables over HTTP', async (t) => {
     t.equal(other.json.reason, 'idempotency/mismatch')
   })
 
+  t.test('a creation sent again answers as the first time, whatever became of it', async (t) => {
+    const creations = [
+      { name: 'made_once', shape: [2], initializer: { kind: 'ones' } },
+      { name: 'parts_once', shape: [4], partitions: [2], initializer: { kind: 'zeros' } },
+    ]
+    for (const json of creations) {
+      const headers = { 'idempotency-key': `make ${json.name}` }
+      const create = () => call('POST /v1/variables', { json, headers })
+      const first = await create()
+      t.equal(first.status, 201)
+      await call(`POST /v1/variables/${json.name}:initialize`)
+      const later = await create()
+      t.same([later.status, later.json], [201, first.json])
+      t.equal((await call(`DELETE /v1/variables/${json.name}`)).status, 204)
+      const gone = await create()
+      t.same([gone.status, gone.json], [201, first.json])
+      t.equal((await call(`GET /v1/variables/${json.name}`)).status, 404)
+    }
+  })
+
   t.test('while the first request of a key is under way, another is told to wait', async (t) => {
     await call('POST /v1/variables', { json: { name: 'busy', shape: [] } })
     const headers = { 'idempotency-key': 'k2' }

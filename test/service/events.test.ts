@@ -332,6 +332,19 @@ t.test('filters let through what every list names', async (t) => {
   ])
 })
 
+t.test('the name of a partitioned variable stands for its parts', async (t) => {
+  const { store, events } = await open(t)
+  const names = ['w/part_0', 'w/part_12', 'w/part_', 'w/other', 'v/w/part_0', 'w']
+  await store.catalogue.commit(names.map((name) => create(name, null)))
+  const listener = new Listener(events, { names: ['w'] }, placeOfText('0-0'))
+  await listener.until('quiet 1-6')
+  t.same(listener.lines.slice(0, -1), [
+    '1-1 variable.created w/part_0',
+    '1-2 variable.created w/part_12',
+    '1-6 variable.created w',
+  ])
+})
+
 t.test('a silent list says that it is alive, and how far it has come', async (t) => {
   const { store, events } = await open(t, { eventHeartbeatMs: 20 })
   const listener = new Listener(events, { kinds: ['model'] })

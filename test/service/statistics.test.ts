@@ -227,6 +227,24 @@ t.test('statistics', async (t) => {
     await t.rejects(statistics.of(value, 0), refused({ reason: 'statistics/invalid' }))
   })
 
+  t.test('work ends when the last one who waits for it has gone, and not before', async (t) => {
+    const { value, reads } = readable('uint8', [300_000], new Uint8Array(300_000), 65_536)
+    const [one, other] = [new AbortController(), new AbortController()]
+    const waiting = [one, other].map(({ signal }) => statistics.of(value, 7, signal))
+    one.abort()
+    await t.rejects(waiting[0], refused({ code: 'CANCELLED', reason: 'wait/cancelled' }))
+    t.match(await waiting[1], { count: 300_000 })
+    t.equal(reads(), 2)
+    const lonely = readable('uint8', [300_000], new Uint8Array(300_000), 65_536)
+    const leaving = new AbortController()
+    const alone = statistics.of(lonely.value, 7, leaving.signal)
+    leaving.abort()
+    await t.rejects(alone, refused({ reason: 'wait/cancelled' }))
+    t.match(await statistics.of(lonely.value, 7), { count: 300_000 }, 'asked again, taken anew')
+    t.ok(lonely.reads() <= 3, 'the first one has not gone on to its second pass')
+    await t.rejects(statistics.of(value, 7, leaving.signal), refused({ reason: 'wait/cancelled' }))
+  })
+
   t.test('a value that cannot be read leaves the next one unharmed', async (t) => {
     const { value } = readable('float32', [50_000], new Uint8Array(200_000), 65_536)
     const broken: ReadableValue = {
