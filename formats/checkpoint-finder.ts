@@ -11,9 +11,10 @@ export interface FoundCheckpoint {
   readonly prefix: string
 }
 
-const indexName = /[^/]\.index$/
+/** Not those of macOS beside the real ones (`._model.index`). */
+const indexName = /(?:^|\/)(?!\._)[^/]+\.index$/
 /** Names that no file of a V1 checkpoint has. */
-const otherName = /\.(?:index|meta|pb|pbtxt|json|data-[0-9]{5}-of-[0-9]{5})$/
+const otherName = /(?:^|\/)\._[^/]*$|\.(?:index|meta|pb|pbtxt|json|data-[0-9]{5}-of-[0-9]{5})$/
 
 /** What the name of a bundle's file has after the prefix. */
 const partSuffix = /\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$/

@@ -82,3 +82,39 @@ t.test('bundles go before V1 files, unless one is named', async (t) => {
   const { names, code } = await refusalOf(() => findCheckpoint(fileSetOf(files), 'o'))
   t.strictSame([code, names], ['NOT_FOUND', { prefixes: ['m'] }])
 })
+
+t.test(
+  'any file of a checkpoint stands for it, and so do its folder and what lists it',
+  async (t) => {
+    const empties = ['a.index', 'a.data-00000-of-00001', 'a.meta', 'b.index'].map(
+      (name) => `d/${name}`,
+    )
+    const set = setOf([...empties, 'd/e/c.index', '._x.index'])
+    for (const wanted of ['a', 'a.index', 'd/a.index', 'd/a.data-00000-of-00001', 'a.meta']) {
+      t.equal(await findPrefix(set, wanted), 'd/a', wanted)
+    }
+    for (const wanted of ['d/e', 'd/e/', 'c.index']) {
+      t.equal(await findPrefix(set, wanted), 'd/e/c', wanted)
+    }
+    t.equal((await refusalOf(() => findPrefix(set, 'd'))).reason, 'checkpoint/ambiguous-prefix')
+    const stated = fileSetOf({
+      ...Object.fromEntries(empties.map((name) => [name, empty])),
+      'd/checkpoint': text(formatCheckpointState(['b'])),
+      'm/saved_model.pb': empty,
+      'm/variables/variables.index': empty,
+    })
+    t.equal(await findPrefix(stated, 'd/checkpoint'), 'd/b')
+    t.equal(await findPrefix(stated, 'checkpoint'), 'd/b')
+    t.equal(await findPrefix(stated, 'm/saved_model.pb'), 'm/variables/variables')
+    t.equal(await findPrefix(stated, 'variables.index'), 'm/variables/variables')
+    const table = fileOf([floats('a', [1])])
+    const shards = { 'v-00000-of-00002': table, 'v-00001-of-00002': table }
+    for (const wanted of ['v', 'v-00001-of-00002', 'v-?????-of-00002']) {
+      const pattern = 'v-?????-of-00002'
+      t.strictSame(await findCheckpoint(fileSetOf(shards), wanted), {
+        format: 'v1',
+        prefix: pattern,
+      })
+    }
+  },
+)

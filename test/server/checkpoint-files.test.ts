@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import {
@@ -6,10 +7,15 @@ import {
   openNpz,
   openSafetensors,
   openTar,
+  type SlicedTensorStream,
+  writeBundle,
+  writeSafetensors,
   writeTar,
 } from '../../formats/index.ts'
 import { writeZip } from '../../formats/zip-writer.ts'
-import { type TensorStream, unpackStrings } from '../../tensor/index.ts'
+import { packStrings, stringTensor, type TensorStream, unpackStrings } from '../../tensor/index.ts'
+import { entryOf, filesOf } from '../formats/bundle-parts.ts'
+import { fileOf, floats as floats32 } from '../formats/v1-parts.ts'
 import {
   describe,
   type RecordedCheckpoint,
@@ -131,6 +137,161 @@ async function hasSameIndex(tar: Uint8Array, { prefix, files }: RecordedCheckpoi
   const members = await openTar(byteSourceOf(tar))
   const ours = members.open('model.ckpt-7.index')
   return Buffer.compare(await ours.read(0, ours.byteLength), wanted) === 0
+}
+
+const floats = (...values: readonly number[]): Uint8Array =>
+  new Uint8Array(new Float32Array(values).buffer)
+
+/** A checkpoint of a large tensor, strings and a partitioned variable; its id. */
+async function mixedCheckpoint(): Promise<string> {
+  const rows = [
+    { starts: [0], shape: [2], ...chunksOf(floats(1, 2)) },
+    { starts: [2], shape: [1], ...chunksOf(floats(3)) },
+  ]
+  const words = packStrings(stringTensor([2], [Buffer.from('one'), Buffer.from('')]))
+  const large = Uint8Array.from({ length: 2 ** 21 + 5 }, (_, index) => index % 251)
+  const tensors: SlicedTensorStream[] = [
+    { name: 'large', dtype: 'uint8', shape: [large.byteLength], ...chunksOf(large) },
+    { name: 'p', dtype: 'float32', shape: [3], ...chunksOf(floats(1, 2, 3)), slices: rows },
+    { name: 'words', dtype: 'string', shape: [2], ...chunksOf(words) },
+  ]
+  const bundle = writeTar(await writeBundle('m', tensors, tools))
+  const taken = await upload(await bytesOfChunks(bundle.chunks()), '?step=3')
+  return taken.json.id
+}
+
+function chunksOf(bytes: Uint8Array) {
+  return {
+    byteLength: bytes.byteLength,
+    async *chunks() {
+      yield bytes
+    },
+  }
+}
+
+for (const format of Object.keys(readers)) {
+  t.test(`${format}: a download that was cut off goes on anywhere`, async (t) => {
+    const path = `GET /v1/checkpoints/${await mixedCheckpoint()}:download?format=${format}`
+    const whole = await call(path)
+    const etag = whole.headers.get('etag') ?? ''
+    t.match(etag, /^"[\w-]{43}"$/, 'a strong tag')
+    t.equal(whole.headers.get('accept-ranges'), 'bytes')
+    t.equal(Number(whole.headers.get('content-length')), whole.bytes.byteLength)
+    const { byteLength } = whole.bytes
+    for (const offset of [0, 1, 511, 513, 1_000_000, byteLength - 3000, byteLength - 1]) {
+      const rest = await call(path, {
+        headers: { range: `bytes=${offset}-`, 'if-range': etag },
+      })
+      t.equal(rest.status, 206)
+      t.equal(rest.headers.get('content-range'), `bytes ${offset}-${byteLength - 1}/${byteLength}`)
+      t.equal(Buffer.compare(rest.bytes, whole.bytes.subarray(offset)), 0, `from ${offset}`)
+    }
+    const middle = await call(path, { headers: { range: 'bytes=700-1700', 'if-range': etag } })
+    t.equal(Buffer.compare(middle.bytes, whole.bytes.subarray(700, 1701)), 0)
+    const other = await call(path, { headers: { range: 'bytes=9-', 'if-range': '"other"' } })
+    t.equal(other.status, 200, 'another file: all of it')
+    t.equal(Buffer.compare(other.bytes, whole.bytes), 0, 'the same bytes again')
+    const past = await call(path, { headers: { range: `bytes=${byteLength}-` } })
+    t.equal(past.status, 416)
+    t.equal((await call(path, { headers: { 'if-none-match': etag } })).status, 304)
+    const head = await call(path.replace('GET', 'HEAD'))
+    t.equal(Number(head.headers.get('content-length')), byteLength)
+    t.equal(head.headers.get('etag'), etag)
+  })
+}
+
+t.test('tags differ by format, content and step; equal files have equal tags', async (t) => {
+  const [a, b] = [await mixedCheckpoint(), await mixedCheckpoint()]
+  const tagOf = async (id: string, format: string) =>
+    (await call(`HEAD /v1/checkpoints/${id}:download?format=${format}`)).headers.get('etag')
+  t.equal(await tagOf(a, 'tensorflow'), await tagOf(a, 'tensorflow'))
+  const tags = [await tagOf(a, 'tensorflow'), await tagOf(a, 'npz'), await tagOf(a, 'safetensors')]
+  t.equal(new Set([...tags, await tagOf(b, 'safetensors')]).size, 4, 'safetensors name the id')
+})
+
+t.test('a bundle keeps slices, aliases and steps on its way through', async (t) => {
+  const id = await mixedCheckpoint()
+  const file = await call(`GET /v1/checkpoints/${id}:download?format=tensorflow`)
+  const members = await openTar(byteSourceOf(file.bytes))
+  t.same(members.names, ['model.ckpt-3.data-00000-of-00001', 'model.ckpt-3.index', 'checkpoint'])
+  const { tensors } = await openCheckpoint(members, undefined, tools)
+  const partitioned = tensors.find(({ name }) => name === 'p')
+  t.same(
+    partitioned?.slices?.map(({ starts }) => starts),
+    [[0], [2]],
+  )
+  const names = ['a/first', 'a/second', 'b']
+  const four = floats(1, 2)
+  const aliased = filesOf({ entries: names.map((name) => [name, entryOf(four)]), shards: [four] })
+  const taken = await upload(await packed(aliased, 0))
+  const shown = await shownTensors(taken.json.id)
+  t.same(
+    shown.map((tensor) => (tensor as { readonly name: string }).name),
+    names,
+  )
+  const stepped = await call(`GET /v1/checkpoints/${id}:download`)
+  t.equal((await upload(stepped.bytes)).json.step, 3, 'our safetensors say the step')
+  t.equal((await upload(stepped.bytes, '?step=9')).json.step, 9, 'who uploads knows better')
+})
+
+t.test(
+  'safetensors of unknown length wait for their end; V1 files come by themselves',
+  async (t) => {
+    const bytes = await bytesOfChunks(
+      writeSafetensors([
+        { name: 'w', dtype: 'float32', shape: [2], ...chunksOf(floats(1, 2)) },
+      ]).chunks(),
+    )
+    const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream()
+    const chunked = await call('POST /v1/checkpoints:upload', {
+      body: stream,
+      headers: { 'content-type': 'application/x-safetensors' },
+    })
+    t.equal(chunked.status, 201)
+    const table = fileOf([floats32('v', [5, 6])])
+    const lone = await upload(table)
+    t.equal(lone.status, 201, lone.text)
+    const { json } = await call(`GET /v1/checkpoints/${lone.json.id}/tensors/v`)
+    t.same(json.value, [5, 6])
+    t.same(await server.spooled(), [])
+  },
+)
+
+t.test('an upload that ends early leaves nothing, however it is read', async (t) => {
+  const id = await mixedCheckpoint()
+  const { bytes } = await call(`GET /v1/checkpoints/${id}:download`)
+  const before = await server.service.storeStatus()
+  for (const length of [5, 100, 700_000]) {
+    for (const isAnnounced of [true, false]) {
+      await brokenUpload(server.base, bytes.subarray(0, length), isAnnounced && bytes.byteLength)
+    }
+  }
+  for (let wait = 0; wait < 100 && (await server.spooled()).length > 0; wait++) await rest(20)
+  t.same(await server.spooled(), [])
+  const { sequence, packBytes, looseBytes } = await server.service.storeStatus()
+  t.match(before, { sequence, packBytes, looseBytes })
+})
+
+const rest = (ms: number) => new Promise((done) => setTimeout(done, ms))
+
+/** Sends part of a body and then goes away. */
+async function brokenUpload(base: string, part: Uint8Array, announced: number | false) {
+  const length = announced === false ? 'transfer-encoding: chunked' : `content-length: ${announced}`
+  const { port, hostname } = new URL(base)
+  const socket = connect(Number(port), hostname)
+  const lines = [
+    'POST /v1/checkpoints:upload HTTP/1.1',
+    `host: ${hostname}`,
+    'content-type: application/x-safetensors',
+    length,
+    '',
+    '',
+  ]
+  socket.write(lines.join('\r\n'))
+  if (announced === false) socket.write(`${part.byteLength.toString(16)}\r\n`)
+  await new Promise((done) => socket.write(part, done))
+  await rest(20)
+  socket.destroy()
 }
 
 /** Whether no tensor is kept in slices. */
