@@ -8,6 +8,10 @@ export interface Config {
   readonly port: number
   /** The data directory. */
   readonly data: string
+  /** Where backups lie; undefined: in the data directory. */
+  readonly backups: string | undefined
+  /** Bytes a second that the background scrub reads at most; 0: it does not run. */
+  readonly scrubBytesPerSecond: number
   /** Default device: `auto`, `reference`, or a device name. */
   readonly device: string
   /** Bytes that values may take on the CPU device, and on each GPU; undefined: as the device says. */
@@ -56,6 +60,20 @@ const settings = {
     placeholder: 'FOLDER',
     fallback: './data',
     help: 'where everything is kept; made if missing',
+  },
+  backups: {
+    flag: '--backups',
+    variable: 'HOLDFAST_BACKUPS',
+    placeholder: 'FOLDER',
+    fallback: '',
+    help: 'where backups go, for this server alone; backups in the data folder by default',
+  },
+  scrubRate: {
+    flag: '--scrub-rate',
+    variable: 'HOLDFAST_SCRUB_RATE',
+    placeholder: 'SIZE',
+    fallback: '8MiB',
+    help: 'how much the background scrub reads a second at most; 0 turns it off',
   },
   device: {
     flag: '--device',
@@ -179,6 +197,8 @@ function checked(of: (name: SettingName) => string, insecure: boolean): Config {
     host,
     port,
     data: of('data'),
+    backups: of('backups') === '' ? undefined : of('backups'),
+    scrubBytesPerSecond: of('scrubRate') === '0' ? 0 : (size('scrubRate', of('scrubRate')) ?? 0),
     device: of('device'),
     cpuMemoryBytes: size('cpuMemory', of('cpuMemory')),
     gpuMemoryBytes: size('gpuMemory', of('gpuMemory')),

@@ -21,6 +21,8 @@ async function main(): Promise<void> {
   }
   const service = await openService({
     directory: config.data,
+    backupDirectory: config.backups,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
     clock: Date.now,
     device: config.device,
     threads: Math.min(availableParallelism(), mostCpuThreads),

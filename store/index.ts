@@ -4,7 +4,13 @@ import type { Store } from './port.ts'
 import { openSqliteStore, type StoreOptions } from './sqlite/index.ts'
 
 export type * from './port.ts'
-export type { StoreLimits, StoreOptions } from './sqlite/index.ts'
+export {
+  type RestoredBackup,
+  type RestoreWishes,
+  restoreBackup,
+  type StoreLimits,
+  type StoreOptions,
+} from './sqlite/index.ts'
 export type * from './trust.ts'
 
 /** Opens the store of a data directory. See {@link openSqliteStore} for what it refuses. */

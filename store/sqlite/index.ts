@@ -11,9 +11,11 @@ import { defaultLimits, type StoreLimits } from './limits.ts'
 import { acquireLock } from './lock.ts'
 import type { WriterCalls, WriterNotice, WriterSetup } from './messages.ts'
 import { makeDirectory, packFolderOf } from './pack.ts'
+import { checkNotHalfRestored } from './restore.ts'
 import { SqliteStore } from './store.ts'
 
 export type { StoreLimits } from './limits.ts'
+export { type RestoredBackup, type RestoreWishes, restoreBackup } from './restore.ts'
 
 /** How a store is opened. */
 export interface StoreOptions {
@@ -42,7 +44,8 @@ function makeFolders(directory: string): void {
 
 /**
  * Opens the store of a data directory, recovering whatever a crash left. Refuses
- * (FAILED_PRECONDITION) a directory in use (`store/locked`), a foreign file (`store/foreign-file`)
+ * (FAILED_PRECONDITION) a directory in use (`store/locked`), a half-restored one
+ * (`store/half-restored`), a foreign file (`store/foreign-file`)
  * and a later release's catalogue (`store/newer`); DATA_LOSS `store/catalogue-damaged`.
  */
 export async function openSqliteStore(options: StoreOptions): Promise<Store> {
@@ -56,6 +59,7 @@ export async function openSqliteStore(options: StoreOptions): Promise<Store> {
       `${bulkWorkers} bulk workers are too few.`,
     )
   }
+  checkNotHalfRestored(directory)
   makeFolders(directory)
   const lock = acquireLock(directory, clock())
   let store: SqliteStore | undefined

@@ -7,7 +7,7 @@ import { Connection } from './connection.ts'
 import { isDamage, refusalOfFailure } from './errors.ts'
 
 /** `HOLD`, in the header of every catalogue. */
-const catalogueApplicationId = 0x484f4c44
+export const catalogueApplicationId = 0x484f4c44
 
 /** Catalogues up to this size are checked page by page when they are opened. */
 const quickCheckByteLength = 64 * 1024 * 1024
