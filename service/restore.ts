@@ -36,6 +36,7 @@ import {
 } from './restore-writes.ts'
 import { everyVariable } from './variables.ts'
 import { variableKey } from './write-order.ts'
+import { nothingDone } from './written.ts'
 
 /** What to restore, into which container, and what to do where it does not fit. */
 export interface RestoreRequest extends SourceRequest {
@@ -201,8 +202,6 @@ class Restore {
     return { report, steps, byteLength, wholes }
   }
 }
-
-const nothingDone: Committed = { sequence: 0, variables: [], checkpoints: [], replayed: false }
 
 /** What is found out of sources, one by one. */
 class Planned {
