@@ -22,6 +22,7 @@ import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { backupRoutes } from './routes/backups.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
+import { labelRoutes } from './routes/checkpoint-labels.ts'
 import { checkpointRestoreRoute } from './routes/checkpoint-restore.ts'
 import { checkpointSaveRoute } from './routes/checkpoint-save.ts'
 import { verifyRoutes } from './routes/checkpoint-verify.ts'
@@ -31,6 +32,7 @@ import { eventRoutes } from './routes/events.ts'
 import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelRoutes } from './routes/models.ts'
+import { retentionRoutes } from './routes/retention.ts'
 import { rootRoute } from './routes/root.ts'
 import { scopeRoutes } from './routes/scopes.ts'
 import { serviceRoutes } from './routes/service.ts'
@@ -117,6 +119,8 @@ export async function buildApp({
     scopeRoutes(routes, service)
     collectionRoutes(routes, service)
     checkpointRoutes(routes, service)
+    labelRoutes(routes, service)
+    retentionRoutes(routes, service)
     checkpointSaveRoute(routes, service)
     checkpointRestoreRoute(routes, service)
     verifyRoutes(routes, service)

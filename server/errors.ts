@@ -88,6 +88,7 @@ const exceptions: Readonly<Partial<Record<Code, Readonly<Record<string, number>>
   },
   FAILED_PRECONDITION: {
     'variable/version-mismatch': 412,
+    'label/mismatch': 412,
     'http/if-match-needed': 428,
   },
   OUT_OF_RANGE: { 'http/range': 416 },

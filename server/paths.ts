@@ -5,7 +5,7 @@
 // Collections whose members' names may hold slashes, and what stands before such a name.
 const devices = '/v1/devices/'
 const prefixes = ['/v1/variables/', '/v1/containers/', '/v1/collections/', '/v1/scopes/', devices]
-const tensorsOfCheckpoint = /^\/v1\/checkpoints\/[^/?]+\/tensors\//
+const ofCheckpoint = /^\/v1\/checkpoints\/(?:labels|[^/?]+\/(?:tensors|labels))\//
 
 /** The URL with the slashes of the name in its path as `%2F`; any other URL as it is. */
 export function encodeNameSlashes(url: string): string {
@@ -26,6 +26,6 @@ export function encodeNameSlashes(url: string): string {
 
 function nameStart(url: string): number | undefined {
   for (const prefix of prefixes) if (url.startsWith(prefix)) return prefix.length
-  if (url.startsWith('/v1/checkpoints/')) return tensorsOfCheckpoint.exec(url)?.[0].length
+  if (url.startsWith('/v1/checkpoints/')) return ofCheckpoint.exec(url)?.[0].length
   return undefined
 }

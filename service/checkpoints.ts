@@ -1,10 +1,17 @@
-// Checkpoints as rows: finding, labelling, deleting. What is saved is checkpoint-save.ts's; their files are checkpoint-files.ts's,
-// putting them back is restore.ts's.
-import type { CheckpointEntry, CheckpointRecord, Json, Page, PageRequest } from '../store/index.ts'
+// Checkpoints as rows: finding, looking into, pinning, deleting. What is saved is checkpoint-save.ts's, labels
+// are labels.ts's, files are checkpoint-files.ts's, putting them back is restore.ts's.
+import type {
+  CheckpointEntry,
+  CheckpointFilter,
+  CheckpointRecord,
+  CheckpointUse,
+  Json,
+  Page,
+  PageRequest,
+} from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { checkSave, type SaveRequest, saveCheckpoint } from './checkpoint-save.ts'
 import type { Context } from './context.ts'
-import { checkLabel } from './names.ts'
 import type { Watch } from './operations.ts'
 import { plainTensor, type SlicedTensor, type StoredTensor, wholesOf } from './stored-tensors.ts'
 import { unknownCheckpoint } from './unknown-checkpoint.ts'
@@ -16,17 +23,14 @@ export interface Checkpoints {
   checkSave(request: SaveRequest): void
   /** Saves the present values as one commit: rows only. A watch is heeded until then. */
   save(request: SaveRequest, watch?: Watch): Promise<CheckpointRecord>
-  list(
-    filter: { readonly container?: string | undefined; readonly label?: string | undefined },
-    page: PageRequest,
-  ): Promise<Page<CheckpointRecord>>
+  /** Newest first. */
+  list(filter: CheckpointFilter, page: PageRequest): Promise<Page<CheckpointRecord>>
   /** By id, label or `latest`. */
   get(ref: string, container?: string): Promise<CheckpointRecord>
+  /** What deleting it would free. */
+  use(id: string): Promise<CheckpointUse>
   /** The tensors, by the names of their entries; the parts of a partitioned variable are one tensor. */
   tensors(id: string, page: PageRequest): Promise<Page<StoredTensor>>
-  setLabel(ref: string, label: string): Promise<CheckpointRecord>
-  /** Refuses a label that points elsewhere. */
-  removeLabel(ref: string, label: string): Promise<void>
   update(
     ref: string,
     changes: {
@@ -53,25 +57,8 @@ export function createCheckpoints(context: Context): Checkpoints {
     save: (request, watch) => saveCheckpoint(context, request, watch),
     list: (filter, page) => catalogue.listCheckpoints(filter, page),
     get,
+    use: (id) => catalogue.checkpointUse(id),
     tensors: (id, page) => tensorsPage(context, wholes, id, page),
-    async setLabel(ref, label) {
-      checkLabel(label, context.limits)
-      const { id } = await get(ref)
-      await catalogue.commit([{ kind: 'set_label', label, checkpoint: id }])
-      return get(id)
-    },
-    async removeLabel(ref, label) {
-      const record = await get(ref)
-      if (!record.labels.includes(label)) {
-        throw new Refusal(
-          'NOT_FOUND',
-          'checkpoint/unknown-label',
-          `Checkpoint ${record.id} has no label "${label}".`,
-          { names: { label, checkpoint: record.id } },
-        )
-      }
-      await catalogue.commit([{ kind: 'set_label', label, checkpoint: null, expect: record.id }])
-    },
     async update(ref, { pinned, metadata }) {
       const { id } = await get(ref)
       await catalogue.commit([

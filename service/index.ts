@@ -7,6 +7,7 @@ export type {
   CheckpointRecord,
   CollectionMember,
   Json,
+  LabelRecord,
   PageRequest,
   PartitionedRecord,
   ValueRecord,
@@ -19,6 +20,7 @@ export { serverClosing } from './endings.ts'
 export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.ts'
 export { archiveTools, zipTools } from './format-tools.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
+export type { LabelView } from './labels.ts'
 export type { Limits } from './limits.ts'
 export type { ModelStatus } from './models.ts'
 export { collectionKey } from './names.ts'
@@ -35,6 +37,8 @@ export {
   tensorOfReadable,
 } from './readable.ts'
 export type { RestoreReport } from './restore-report.ts'
+export type { RetentionReport, RetentionView } from './retention.ts'
+export type { RetentionRules } from './retention-rules.ts'
 export type { RunOutcome } from './runs.ts'
 export type { GivenScope, ScopeView } from './scopes.ts'
 export type { Service } from './service.ts'

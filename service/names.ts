@@ -35,14 +35,14 @@ export function checkModelName(name: string, limits: Limits): void {
   check('model', name, plainName, limits, 'letters, digits and _ . -')
 }
 
-/** Refuses a checkpoint label that could be taken for an id or for `latest`. */
+/** Refuses a checkpoint label that could be taken for an id, for `latest`, or for the list of labels. */
 export function checkLabel(label: string, limits: Limits): void {
   check('label', label, labelName, limits, 'letters, digits and _ . - /')
-  if (/^[0-9]+$/.test(label) || label === 'latest') {
+  if (/^[0-9]+$/.test(label) || label === 'latest' || label === 'labels') {
     throw new Refusal(
       'INVALID_ARGUMENT',
       'name/invalid',
-      `"${label}" cannot be a label: numbers are checkpoint ids, and "latest" is always the newest.`,
+      `"${label}" cannot be a label: numbers are checkpoint ids, "latest" is always the newest, and "labels" is the list of labels.`,
       { names: { label } },
     )
   }

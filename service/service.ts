@@ -12,6 +12,7 @@ import { createDevices, type Devices } from './devices.ts'
 import { EngineVariables } from './engine-variables.ts'
 import { createEvents, type Events } from './events.ts'
 import { createGraphs, type Graphs } from './graphs.ts'
+import { createLabels, type Labels } from './labels.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
 import { checkContainerName } from './names.ts'
@@ -20,6 +21,7 @@ import { withPartitionedWrites } from './partitioned-writes.ts'
 import { createPredictions, type Predictions } from './predict.ts'
 import { checkRestore, type RestoreRequest, restoreCheckpoint } from './restore.ts'
 import type { RestoreReport } from './restore-report.ts'
+import { createRetention, type Retention, withRetention } from './retention.ts'
 import { createRuns } from './runs.ts'
 import { createScopes, type Scopes } from './scopes.ts'
 import type { Spool } from './spool.ts'
@@ -43,6 +45,8 @@ export interface Service {
   readonly statistics: StatisticsTaker
   readonly checkpoints: Checkpoints
   readonly files: CheckpointFiles
+  readonly labels: Labels
+  readonly retention: Retention
   readonly verification: Verification
   readonly backups: Backups
   readonly collections: Collections
@@ -97,7 +101,10 @@ export function createService(parts: ServiceParts): Service {
     graphNumbers: { next: 0 },
     updateGraphs: createUpdateGraphs(engine),
   }
-  const checkpoints = createCheckpoints(context)
+  const retention = createRetention(context, (message, error) =>
+    log('warn', `${message}: ${error}`),
+  )
+  const checkpoints = withRetention(retention, createCheckpoints(context), 'save')
   const devices = createDevices(context)
   const events = createEvents(context)
   const runs = createRuns(context)
@@ -118,7 +125,9 @@ export function createService(parts: ServiceParts): Service {
     checkpoints,
     verification: createVerification(context),
     backups: createBackups(context),
-    files: createCheckpointFiles(context),
+    files: withRetention(retention, createCheckpointFiles(context), 'upload'),
+    labels: createLabels(context),
+    retention,
     collections: createCollections(context),
     devices,
     events,
@@ -140,6 +149,7 @@ export function createService(parts: ServiceParts): Service {
     async close() {
       events.end()
       await operations.idle(operationGraceMs)
+      await retention.close()
       await statistics.close()
       await engine.close()
       await store.close()

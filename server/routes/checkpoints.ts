@@ -1,5 +1,5 @@
-// /v1/checkpoints: listing, looking into, labelling, deleting. Saving is checkpoint-save.ts's, restoring
-// checkpoint-restore.ts's, files in and out are checkpoint-files.ts's.
+// /v1/checkpoints: listing, looking into, pinning, deleting. Saving is checkpoint-save.ts's, labels are
+// checkpoint-labels.ts's, restoring is checkpoint-restore.ts's, files in and out are checkpoint-files.ts's.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
@@ -36,7 +36,6 @@ export function checkpointRoutes(instance: FastifyInstance, service: Service): v
   const app = typedApp(instance)
   readRoutes(app, service)
   changeRoutes(app, service)
-  labelRoutes(app, service)
 }
 
 function readRoutes(app: App, service: Service): void {
@@ -123,44 +122,6 @@ function changeRoutes(app: App, service: Service): void {
     },
     async ({ params }, reply) => {
       await service.checkpoints.remove(params.id)
-      return reply.code(status.noContent).send()
-    },
-  )
-}
-
-function labelRoutes(app: App, service: Service): void {
-  const url = '/v1/checkpoints/:id([^:]+)/labels/:label([^:]+)'
-  const params = Type.Object({ ...idParams.properties, label: Type.String() })
-  app.put(
-    url,
-    {
-      schema: {
-        tags,
-        summary: 'Let a label point at this checkpoint',
-        operationId: 'setLabel',
-        params,
-        response: { [status.ok]: Checkpoint, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
-      },
-    },
-    async ({ params }) =>
-      checkpointReply(await service.checkpoints.setLabel(params.id, params.label)),
-  )
-  app.delete(
-    url,
-    {
-      schema: {
-        tags,
-        summary: 'Take a label off this checkpoint',
-        operationId: 'removeLabel',
-        params,
-        response: {
-          [status.noContent]: emptyReply('Taken off'),
-          ...refusals('NOT_FOUND'),
-        },
-      },
-    },
-    async ({ params }, reply) => {
-      await service.checkpoints.removeLabel(params.id, params.label)
       return reply.code(status.noContent).send()
     },
   )

@@ -15,6 +15,8 @@ t.test('slashes of a name are encoded, and nothing else is touched', async (t) =
     ['/v1/containers/models/m/1', '/v1/containers/models%2Fm%2F1'],
     ['/v1/checkpoints/3/tensors/a/b?c=/', '/v1/checkpoints/3/tensors/a%2Fb?c=/'],
     ['/v1/checkpoints/3/labels/best', '/v1/checkpoints/3/labels/best'],
+    ['/v1/checkpoints/3/labels/a/b', '/v1/checkpoints/3/labels/a%2Fb'],
+    ['/v1/checkpoints/labels/a/b:rollback', '/v1/checkpoints/labels/a%2Fb:rollback'],
     ['/v1/models/m/versions/1:predict', '/v1/models/m/versions/1:predict'],
     ['/v1/devices/CPU:0:load', '/v1/devices/CPU%3A0:load'],
     ['/v1/devices//device:GPU:1:evict', '/v1/devices/%2Fdevice%3AGPU%3A1:evict'],
