@@ -311,6 +311,6 @@ function indexOf(header: Uint8Array, entry: Uint8Array): Uint8Array {
 
 /** A data block of those two entries, as a table has it. */
 function blockOf(header: Uint8Array, entry: Uint8Array): Uint8Array {
-  const rows = [0, 0, header.byteLength, ...header, 0, 1, entry.byteLength, 0x77, ...entry]
+  const rows = [0, 0, header.byteLength, ...header, 0, 1, entry.byteLength, 0x61, ...entry]
   return Uint8Array.from([...rows, 0, 0, 0, 0, 1, 0, 0, 0])
 }
