@@ -1,5 +1,6 @@
 // The bytes of a view, streamed: what is asked of the whole are runs of bytes that hold the view's
 // elements, near ones together; what comes out is row-major. At most some megabytes are held.
+import { freeMemory } from '../tensor/index.ts'
 import { boxesOf, simplestAxes, type View, type ViewAxis } from './slice-view.ts'
 
 /** Bytes of the whole from `offset`, as pieces that belong to the reader. */
@@ -182,17 +183,11 @@ async function* readAscending(
         }
       }
       passed = end
-      if (!isPassedOn) release(piece)
+      if (!isPassedOn) freeMemory(piece)
     }
     if (lines.next !== Infinity) throw new Error('fewer bytes came than were asked for')
   } while (advance(places, apart))
   if (out.filledBytes > 0) yield out.flush()
-}
-
-/** Frees a piece that is done with: otherwise megabytes pile up until memory is next collected. */
-function release({ buffer, byteLength }: Uint8Array): void {
-  const isWhole = byteLength === buffer.byteLength && byteLength >= passedBytes
-  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 /** How many outer axes have so much between their elements that it is not read over. */

@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { ByteRange } from '../service/index.ts'
+import { freeMemory } from '../tensor/index.ts'
 import { rangeCounts } from './conditions.ts'
 import { status } from './errors.ts'
 import { parseRange } from './range.ts'
@@ -125,9 +126,6 @@ async function begin(
   return stream
 }
 
-// Below this, collecting memory later costs less than freeing it now.
-const freedBytes = 64 * 1024
-
 /**
  * Frees pieces in the order in which they are given, each once all but the `waiting` bytes at the
  * end have gone out: otherwise megabytes pile up until memory is next collected.
@@ -139,9 +137,7 @@ function freeing(): (piece: Uint8Array, waiting: number) => void {
     end += piece.byteLength
     given.push({ piece, end })
     while (given.length > 0 && given[0].end <= end - waiting) {
-      const { buffer, byteLength } = (given.shift() as { readonly piece: Uint8Array }).piece
-      const isWhole = byteLength === buffer.byteLength && byteLength >= freedBytes
-      if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
+      freeMemory((given.shift() as { readonly piece: Uint8Array }).piece)
     }
   }
 }

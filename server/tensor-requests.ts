@@ -17,6 +17,7 @@ import {
   dtypeOfName,
   elementCountOf,
   formatShape,
+  freeMemory,
   isNumeric,
   Refusal,
   type Shape,
@@ -153,6 +154,8 @@ async function rawContent(
       given += chunk.byteLength
       if (given > wanted) throw wrongLength(dtype, shape, wanted, given)
       yield chunk
+      // Whoever takes a piece copies it before asking for the next.
+      freeMemory(chunk)
     }
     if (given < wanted) throw wrongLength(dtype, shape, wanted, given)
   }

@@ -1,7 +1,6 @@
 // A file while it arrives: it is read once, from its start to its end, as fast as it comes. What can be
 // taken in so never waits on a disk first.
-import { type ByteSource, Refusal } from '../tensor/index.ts'
-import { freeMemory } from './spool.ts'
+import { type ByteSource, freeMemory, Refusal } from '../tensor/index.ts'
 
 export interface ArrivingFile {
   /** The first `length` bytes, or as many as there are; they are still to be read. */

@@ -1,5 +1,6 @@
 // The bytes of parts along one axis as those of the whole, streamed: wide stretches pass as they come from
 // the store, narrow ones are put together row by row.
+import { freeMemory } from '../tensor/index.ts'
 import type { Cut } from './part-cut.ts'
 import type { ByteRange } from './readable.ts'
 
@@ -11,8 +12,6 @@ const wideBytes = 256 * 1024
 // So many parts are read side by side; each holds a piece of 1 MiB at most.
 const mostNarrow = 64
 const pieceBytes = 2 ** 20
-// Longer memory is worth freeing at once.
-const freedBytes = 64 * 1024
 
 /** Whether {@link readJoined} can read such parts without holding too much. */
 export function canReadJoined({ widths, rowCount }: Cut): boolean {
@@ -91,7 +90,7 @@ function stretchReader(pieces: AsyncIterable<Uint8Array>) {
   let used = 0
 
   async function more(): Promise<void> {
-    free(piece)
+    freeMemory(piece)
     const { done, value } = await iterator.next()
     if (done) throw new Error('a part has fewer bytes than its shape says')
     piece = value
@@ -117,10 +116,4 @@ function stretchReader(pieces: AsyncIterable<Uint8Array>) {
       await iterator.return?.()
     },
   }
-}
-
-/** Frees a piece that is done with: otherwise megabytes pile up until memory is next collected. */
-function free({ buffer, byteLength }: Uint8Array): void {
-  const isWhole = byteLength === buffer.byteLength && byteLength >= freedBytes
-  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }

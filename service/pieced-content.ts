@@ -5,6 +5,7 @@ import { type Draft, encodeGraphDef } from '../proto/index.ts'
 import {
   byteLengthOf,
   elementCountOf,
+  freeMemory,
   type NumericDType,
   type Shape,
   type Tensor,
@@ -81,7 +82,7 @@ async function* pieces(
       }
       yield bytes.subarray(0, (count - start) * elementBytes)
       // Taken in by now: given back at once, or the collector would have to be quick.
-      if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0)
+      freeMemory(bytes)
     }
   } finally {
     await next.catch(() => undefined)

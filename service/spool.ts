@@ -2,7 +2,7 @@
 // are deleted when their request ends however it ends, and swept at start. Names are numbers of ours.
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ByteSource, Refusal } from '../tensor/index.ts'
+import { type ByteSource, freeMemory, Refusal } from '../tensor/index.ts'
 
 /** The files of one request. `discard` deletes them all. */
 export interface SpoolFolder {
@@ -116,15 +116,6 @@ async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promis
       return taken === chunk.byteLength ? [] : [chunk.subarray(taken)]
     })
   }
-}
-
-// Below this, collecting memory later costs less than freeing it now.
-const freedBytes = 16 * 1024
-
-/** Frees the memory of a chunk that is nobody else's: megabytes would pile up until the next collection. */
-export function freeMemory({ buffer, byteLength }: Uint8Array): void {
-  const isWhole = byteLength === buffer.byteLength && byteLength >= freedBytes
-  if (isWhole && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0)
 }
 
 /** Memory that holds anything; whoever takes it fills it. */

@@ -1,6 +1,6 @@
 // The thread that takes figures: one value at a time, in pieces that it is handed.
 import { parentPort } from 'node:worker_threads'
-import type { NumericDType } from '../tensor/index.ts'
+import { freeMemory, type NumericDType } from '../tensor/index.ts'
 import { type Figures, FigureTaker } from './statistics-figures.ts'
 
 /** What the thread is told, in this order: begin, pieces, turn, the same pieces, end. */
@@ -29,7 +29,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
         return
       case 'piece':
         begun().take(order.bytes)
-        release(order.bytes)
+        freeMemory(order.bytes)
         answer({ kind: 'taken' })
         return
       case 'turn':
@@ -43,11 +43,6 @@ function serve(port: NonNullable<typeof parentPort>): void {
         order satisfies never
     }
   })
-}
-
-/** Frees what was taken now, and not when memory is next collected. */
-function release({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 if (parentPort !== null) serve(parentPort)

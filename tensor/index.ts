@@ -2,6 +2,7 @@
 export * from './bfloat16.ts'
 export * from './dtype.ts'
 export * from './elements.ts'
+export * from './memory.ts'
 export * from './refusal.ts'
 export * from './shape.ts'
 export * from './source.ts'

@@ -2,6 +2,7 @@
 // on a read-only connection; what is done about damage is decided elsewhere.
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import { freeMemory } from '../../tensor/index.ts'
 import type { ValueId } from '../port.ts'
 import type { ChunkReader } from './chunk-reader.ts'
 import { Connection } from './connection.ts'
@@ -97,9 +98,7 @@ export class ContentChecker {
     const problem = isWhole ? undefined : (found.problem ?? 'its SHA-256 differs')
     const damaged = { id: chunkId, in: 'chunk', digest: chunk.digest } as const
     tally.add(chunk.byteLength, problem === undefined ? undefined : { ...damaged, problem })
-    // Now, and not when memory is next collected: megabytes would pile up until then.
-    const isOwn = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength
-    if (isOwn && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0)
+    freeMemory(bytes)
   }
 
   #inlineRows(ids: readonly ValueId[]): InlineRow[] {

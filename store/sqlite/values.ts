@@ -2,7 +2,7 @@
 // ahead of whoever takes them.
 import { createHash } from 'node:crypto'
 import { crc32c } from '@node-rs/crc32'
-import { Refusal } from '../../tensor/index.ts'
+import { freeMemory, Refusal } from '../../tensor/index.ts'
 import type {
   ChunkRecord,
   Json,
@@ -125,8 +125,7 @@ export class SqliteValues implements Values {
     for await (const piece of this.#readChunks(valueId, { offset: 0, length: bytes.byteLength })) {
       bytes.set(piece, offset)
       offset += piece.byteLength
-      // Now, and not when memory is next collected: megabytes would pile up until then.
-      if (piece.buffer instanceof ArrayBuffer) piece.buffer.transfer(0)
+      freeMemory(piece)
     }
     return bytes
   }
