@@ -40,7 +40,11 @@ function ruleOf({ from, pattern, to }: RestoreRule, place: string): AppliedRules
       name.startsWith(from) ? to.map((target) => target + name.slice(from.length)) : undefined
   }
   if (pattern === undefined || from !== undefined) {
-    throw wrongRule(`${place} has ${from === undefined ? 'neither' : 'both'} from and pattern.`)
+    throw wrongRule(
+      from === undefined
+        ? `${place} has neither from nor pattern.`
+        : `${place} has from and pattern; it takes one of them.`,
+    )
   }
   const read = patternOf(pattern, {
     reason: 'checkpoint/rule',
@@ -63,7 +67,9 @@ function piecesOf(target: string, { groupCount }: Pattern, place: string): reado
     if (!/^\$[0-9]$/.test(piece)) return piece
     const group = Number(piece[1])
     if (group <= groupCount) return group
-    throw wrongRule(`${place} says ${piece}, but its pattern has ${groupCount} groups.`)
+    throw wrongRule(
+      `${place} says ${piece}, but its pattern has ${groupCount} group${groupCount === 1 ? '' : 's'}.`,
+    )
   })
 }
 
