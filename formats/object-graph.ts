@@ -1,18 +1,19 @@
 // The object graph that TF2 checkpoints carry: which key holds the variable of which name.
 // Source: tensorflow/core/protobuf/trackable_object_graph.proto
 import { decodeTrackableObjectGraph, type TrackableObjectGraph } from '../proto/index.ts'
-import { unpackStrings } from '../tensor/index.ts'
+import { type TensorStream, unpackStrings } from '../tensor/index.ts'
 import { collect } from './byte-source.ts'
-import type { Checkpoint } from './checkpoint-reader.ts'
 import { refusingWireErrors } from './refusal-of-wire.ts'
 
 /** The key of the scalar string tensor that holds a serialized TrackableObjectGraph. */
-const objectGraphKey = '_CHECKPOINTABLE_OBJECT_GRAPH'
+export const objectGraphKey = '_CHECKPOINTABLE_OBJECT_GRAPH'
 
 /** The object graph of a checkpoint; undefined where it is a name-based (TF1) one. */
 export async function readObjectGraph({
   tensors,
-}: Pick<Checkpoint, 'tensors'>): Promise<TrackableObjectGraph | undefined> {
+}: {
+  readonly tensors: readonly TensorStream[]
+}): Promise<TrackableObjectGraph | undefined> {
   const tensor = tensors.find(({ name }) => name === objectGraphKey)
   if (tensor === undefined || tensor.dtype !== 'string' || tensor.shape.length > 0) return undefined
   const bytes = await collect(tensor.chunks(), tensor.byteLength)

@@ -6,6 +6,7 @@ import { Refusal, type Shape, stridesOf, type TensorType } from '../tensor/index
 import { everyEntry } from './checkpoints.ts'
 import type { Context } from './context.ts'
 import { checkVariableName } from './names.ts'
+import { type ObjectNames, objectNamesOf } from './object-names.ts'
 import type { ReadableValue } from './readable.ts'
 import { type AppliedRules, type RestoreRule, rulesOf } from './restore-rules.ts'
 import { sliceReadable } from './slices.ts'
@@ -97,9 +98,10 @@ export async function sourcesOf(
   const tensors = storedTensors(entries)
   const placed = new Placed(context, plan.prefix)
   const { request } = plan
-  const meant = tensorsMeant(tensors, request)
-  await placeTensors(meant, plan, placed)
-  const named = byName(tensors)
+  const objects = await objectNamesOf(context, tensors)
+  const meant = tensorsMeant(tensors, request, objects)
+  await placeTensors(meant, plan, placed, objects)
+  const named = byName(tensors, objects)
   for (const [variable, wish] of Object.entries(request.slices ?? {})) {
     const tensor = named(wish.tensor)
     if (tensor === undefined) placed.addAbsent(wish.tensor, [variable])
@@ -146,15 +148,19 @@ async function placeTensors(
   tensors: readonly StoredTensor[],
   plan: SourcePlan,
   placed: Placed,
+  objects: ObjectNames,
 ): Promise<void> {
   const begun = performance.now()
   let turn = begun
   for (const tensor of tensors) {
-    const targets = targetsOf(tensor.name, plan)
-    if (targets?.length === 0) placed.skipped.push(tensor.name)
+    const name = objects.byKey.get(tensor.name)
+    const targets =
+      targetsOf(tensor.name, plan) ?? (name === undefined ? undefined : targetsOf(name, plan))
+    const isGraph = tensor.name === objects.graph && targets === undefined
+    if (targets?.length === 0 || isGraph) placed.skipped.push(tensor.name)
     for (const target of targets ?? []) placed.add(target, tensor, true)
-    if (targets === undefined && isForItself(tensor.name, plan)) {
-      placed.add(tensor.name, tensor, false)
+    if (targets === undefined && !isGraph && isForItself(tensor.name, plan)) {
+      placed.add(name ?? tensor.name, tensor, false)
     }
     if (performance.now() - turn < turnMs) continue
     await new Promise((resolve) => setImmediate(resolve))
@@ -180,9 +186,11 @@ function isForItself(name: string, { request: { names, onlyMapped }, cut }: Sour
 function tensorsMeant(
   tensors: readonly StoredTensor[],
   { names, rename = {} }: SourceRequest,
+  { byKey }: ObjectNames,
 ): readonly StoredTensor[] {
   const wanted = names && new Set(names)
-  const isNamed = (name: string) => Object.hasOwn(rename, name) || wanted?.has(name) === true
+  const isGiven = (name: string) => Object.hasOwn(rename, name) || wanted?.has(name) === true
+  const isNamed = (name: string) => isGiven(name) || isGiven(byKey.get(name) ?? name)
   const meant = tensors.flatMap((tensor) => {
     if (tensor.form === 'plain') return [tensor]
     // Parts of a partitioned variable may be asked for by their own names.
@@ -196,10 +204,14 @@ function tensorsMeant(
 }
 
 /** Finds tensors by their names, parts of wholes too. */
-function byName(tensors: readonly StoredTensor[]): (name: string) => StoredTensor | undefined {
+function byName(
+  tensors: readonly StoredTensor[],
+  { byKey }: ObjectNames,
+): (name: string) => StoredTensor | undefined {
   const found = new Map<string, StoredTensor>()
   for (const tensor of tensors) {
     found.set(tensor.name, tensor)
+    found.set(byKey.get(tensor.name) ?? tensor.name, tensor)
     if (tensor.form === 'plain') continue
     for (const { entry } of tensor.parts) found.set(entry.name, plainTensor(entry))
   }
