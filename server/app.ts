@@ -18,6 +18,7 @@ import { Refusal } from '../tensor/index.ts'
 import { drain, essenceOf, registerBodies, wrongType } from './bodies.ts'
 import { answerBrokenRequest } from './broken-requests.ts'
 import { refusalOf, replyWithProblem } from './errors.ts'
+import { registerJsonOnly } from './json-only.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { backupRoutes } from './routes/backups.ts'
@@ -115,6 +116,7 @@ export async function buildApp({
       threshold: 2048,
       encodings: ['gzip', 'br'],
     })
+    registerJsonOnly(routes)
     variableRoutes(routes, service)
     scopeRoutes(routes, service)
     collectionRoutes(routes, service)

@@ -6,21 +6,14 @@ import type { Service } from '../service/index.ts'
 import { byteLengthOf, elementCountOf, Refusal, type TensorType } from '../tensor/index.ts'
 import { tensorTypes } from './bodies.ts'
 import { chooseType } from './negotiate.ts'
-
-const offers = [
-  tensorTypes.json,
-  tensorTypes.npy,
-  tensorTypes.raw,
-  tensorTypes.safetensors,
-  tensorTypes.protobuf,
-] as const
+import { noRawStrings, valueTypes } from './tensor-replies.ts'
 
 /** The check for a request that wants the new value back; refuses at once an `accept` that wants no form. */
 export function sendableCheck(
   request: FastifyRequest,
   { limits }: Service,
 ): (value: TensorType) => void {
-  const type = chooseType(request.headers.accept, offers)
+  const type = chooseType(request.headers.accept, valueTypes)
   return ({ dtype, shape }) => {
     const count = elementCountOf(shape)
     const byteLength = count * byteLengthOf(dtype)
@@ -30,7 +23,7 @@ export function sendableCheck(
         if (count > limits.jsonElements) throw tooMany(count, limits.jsonElements)
         return
       case tensorTypes.raw:
-        if (dtype === 'string') throw noRawStrings()
+        if (dtype === 'string') throw noRawStrings('the new value', unsent)
         return
       case tensorTypes.npy:
         writeNpy(stream)
@@ -68,13 +61,5 @@ function tooLong(byteLength: number, most: number): Refusal {
     'tensor/too-large',
     `A TensorProto carries at most ${most} bytes here; the new value would have ${byteLength}. ${unsent}`,
     { fix: `Ask for it with accept: ${tensorTypes.raw} or ${tensorTypes.safetensors}.` },
-  )
-}
-
-function noRawStrings(): Refusal {
-  return new Refusal(
-    'INVALID_ARGUMENT',
-    'http/not-acceptable',
-    `Strings have no raw form; they can be had as ${tensorTypes.json} or ${tensorTypes.protobuf}. ${unsent}`,
   )
 }

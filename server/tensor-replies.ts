@@ -37,7 +37,8 @@ export interface ValueReply extends NamedValue {
   readonly etag: string
 }
 
-const offers = [
+/** Media types of one value; the first one unless another is preferred. */
+export const valueTypes = [
   tensorTypes.json,
   tensorTypes.npy,
   tensorTypes.raw,
@@ -59,7 +60,7 @@ export function sendValue(
 ): FastifyReply | Promise<FastifyReply> {
   const { value, etag } = sent
   const { headers } = request
-  const type = chooseType(headers.accept, offers)
+  const type = chooseType(headers.accept, valueTypes)
   const isPlain = headers['if-none-match'] === undefined && headers.range === undefined
   if (type === tensorTypes.raw && isPlain && request.method === 'GET') {
     const bytes = value.dtype === 'string' ? undefined : value.atHand?.()
@@ -109,7 +110,7 @@ async function sendAsFile(
   reply: FastifyReply,
   service: Service,
   { name, value, etag }: ValueReply,
-  type: Exclude<(typeof offers)[number], 'application/json' | 'application/octet-stream'>,
+  type: Exclude<(typeof valueTypes)[number], 'application/json' | 'application/octet-stream'>,
 ): Promise<FastifyReply> {
   switch (type) {
     case tensorTypes.npy:
@@ -224,10 +225,12 @@ function checkElements({ limits }: Service, count: number, subject: string): voi
   )
 }
 
-function noRawStrings(name: string): Refusal {
+/** The refusal (`http/not-acceptable`) of strings as raw bytes. */
+export function noRawStrings(name: string, more = ''): Refusal {
+  const forms = `${tensorTypes.json} or ${tensorTypes.protobuf}`
   return new Refusal(
     'INVALID_ARGUMENT',
     'http/not-acceptable',
-    `Strings have no raw form; ${name} can be had as ${tensorTypes.json} or ${tensorTypes.protobuf}.`,
+    `Strings have no raw form; ${name} can be had as ${forms}. ${more}`.trimEnd(),
   )
 }

@@ -1,5 +1,4 @@
 // /v1/collections: named lists of variables and JSON values.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import {
@@ -18,15 +17,17 @@ import { Refusal } from '../../tensor/index.ts'
 import { status } from '../errors.ts'
 import {
   containerQuery,
-  type Documented,
   emptyReply,
   full,
+  onceHeaders,
+  otherRequest,
   pageOf,
   pageQuery,
   refusals,
   tooLarge,
   wrongType,
 } from './schemas.ts'
+import { type App, typed } from './typed.ts'
 
 const tags = ['collections']
 
@@ -37,22 +38,9 @@ const namedCollection = Type.Object({
   }),
 })
 
-const onceHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({ description: 'Sent again with the same key, the request is done only once.' }),
-  ),
-})
-
-const otherRequest: Documented = ['INVALID_ARGUMENT', 'idempotency/mismatch']
-
-type App = ReturnType<typeof typedApp>
-function typedApp(instance: FastifyInstance) {
-  return instance.withTypeProvider<TypeBoxTypeProvider>()
-}
-
 /** Adds the routes. */
 export function collectionRoutes(instance: FastifyInstance, service: Service): void {
-  const app = typedApp(instance)
+  const app = typed(instance)
   readRoutes(app, service)
   writeRoutes(app, service)
 }

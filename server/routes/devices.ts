@@ -1,5 +1,4 @@
 // /v1/devices: what the engine runs on, and bringing values there or dropping them.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { Device } from '../../openapi/index.ts'
@@ -7,12 +6,13 @@ import type { DeviceStatus, Service } from '../../service/index.ts'
 import { status } from '../errors.ts'
 import { snakeCased } from '../snake-case.ts'
 import { containerQuery, full, refusals, wrongType } from './schemas.ts'
+import { typed } from './typed.ts'
 
 const tags = ['service']
 
 /** Adds the routes. */
 export function deviceRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typed(instance)
   app.get(
     '/v1/devices',
     {
@@ -43,7 +43,12 @@ export function deviceRoutes(instance: FastifyInstance, service: Service): void 
           params: Type.Object({ device: Type.String({ description: 'Such as CPU:0.' }) }),
           querystring: Type.Object(containerQuery),
           body: Type.Object(
-            { names: Type.Array(Type.String(), { maxItems: 10_000 }) },
+            {
+              names: Type.Array(Type.String(), {
+                maxItems: service.limits.namesPerRequest,
+                description: 'Variables; a partitioned one stands for its parts.',
+              }),
+            },
             { additionalProperties: false },
           ),
           response: {

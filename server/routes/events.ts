@@ -1,5 +1,4 @@
 // /v1/events: what changed, as server-sent events.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { ChangeEvent, eventActions, eventKinds, GapEvent } from '../../openapi/index.ts'
@@ -20,6 +19,7 @@ import {
 } from '../event-stream.ts'
 import { chooseType } from '../negotiate.ts'
 import { notAcceptable, refusals, timeText } from './schemas.ts'
+import { typed } from './typed.ts'
 
 const listed = (what: string) => Type.Optional(Type.String({ description: what }))
 
@@ -46,7 +46,7 @@ Each event has an \`id\` (its place), an \`event\` (such as \`variable.written\`
 
 /** Adds the routes. Streams and waits end when the app closes. */
 export function eventRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typed(instance)
   app.addHook('preClose', async () => service.events.end())
   const headers = Type.Object({
     'last-event-id': Type.Optional(

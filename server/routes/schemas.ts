@@ -15,9 +15,15 @@ export const containerQuery = {
 /** `?limit=` and `?cursor=` of a list. */
 export const pageQuery = {
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1000, description: '100 unless given.' }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      description: 'Entries of a page; 100 unless given.',
+    }),
   ),
-  cursor: Type.Optional(Type.String({ description: 'From the page before.' })),
+  cursor: Type.Optional(
+    Type.String({ description: 'The cursor of the page before; the first page has none.' }),
+  ),
 }
 
 const defaultPageEntries = 100
@@ -42,6 +48,11 @@ export const writeHeaders = Type.Object({
   ),
 })
 
+/** Header of a change without a condition. */
+export const onceHeaders = Type.Object({
+  'idempotency-key': writeHeaders.properties['idempotency-key'],
+})
+
 /** A refusal that a route documents: a code, or a code with a reason that has its own status. */
 export type Documented = Code | readonly [Code, string]
 
@@ -49,6 +60,7 @@ export type Documented = Code | readonly [Code, string]
 export const unfit: Documented = ['INVALID_ARGUMENT', 'tensor/']
 export const wrongType: Documented = ['INVALID_ARGUMENT', 'http/unsupported-media-type']
 export const notAcceptable: Documented = ['INVALID_ARGUMENT', 'http/not-acceptable']
+export const otherRequest: Documented = ['INVALID_ARGUMENT', 'idempotency/mismatch']
 export const staleVersion: Documented = ['FAILED_PRECONDITION', 'variable/version-mismatch']
 export const badRange: Documented = ['OUT_OF_RANGE', 'http/range']
 export const tooLarge: Documented = ['RESOURCE_EXHAUSTED', 'body/too-large']

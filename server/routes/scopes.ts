@@ -1,5 +1,4 @@
 // /v1/scopes: the defaults that variables are made with. The root scope is /v1/scopes/.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { Scope, ScopeArguments, ScopePage } from '../../openapi/index.ts'
@@ -10,19 +9,17 @@ import {
   containerQuery,
   emptyReply,
   full,
+  onceHeaders,
+  otherRequest,
   pageOf,
   pageQuery,
   refusals,
   unfit,
   wrongType,
 } from './schemas.ts'
+import { type App, typed } from './typed.ts'
 
 const tags = ['scopes']
-
-type App = ReturnType<typeof typedApp>
-function typedApp(instance: FastifyInstance) {
-  return instance.withTypeProvider<TypeBoxTypeProvider>()
-}
 
 /** A place of scopes: the root's path is empty, which no path parameter can be. */
 interface Place {
@@ -40,7 +37,7 @@ function paramsOf(isRoot: boolean) {
 
 /** Adds the routes. */
 export function scopeRoutes(instance: FastifyInstance, service: Service): void {
-  const app = typedApp(instance)
+  const app = typed(instance)
   listRoute(app, service)
   const places: readonly Place[] = [
     {
@@ -56,12 +53,6 @@ export function scopeRoutes(instance: FastifyInstance, service: Service): void {
     changeRoutes(app, service, place)
   }
 }
-
-const keyHeader = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({ description: 'Sent again with the same key, the request is done only once.' }),
-  ),
-})
 
 function listRoute(app: App, service: Service): void {
   app.get(
@@ -116,12 +107,20 @@ function changeRoutes(app: App, service: Service, { url, params, id, what }: Pla
         operationId: `put${id}`,
         params,
         querystring: Type.Object(containerQuery),
-        headers: keyHeader,
+        headers: onceHeaders,
         body: ScopeArguments,
         response: {
           [status.ok]: Scope,
           [status.created]: Scope,
-          ...refusals('INVALID_ARGUMENT', unfit, wrongType, 'NOT_FOUND', 'UNIMPLEMENTED', full),
+          ...refusals(
+            'INVALID_ARGUMENT',
+            unfit,
+            wrongType,
+            'NOT_FOUND',
+            'ABORTED',
+            'UNIMPLEMENTED',
+            full,
+          ),
         },
       },
     },
@@ -145,10 +144,10 @@ function changeRoutes(app: App, service: Service, { url, params, id, what }: Pla
         operationId: `delete${id}`,
         params,
         querystring: Type.Object(containerQuery),
-        headers: keyHeader,
+        headers: onceHeaders,
         response: {
           [status.noContent]: emptyReply('Taken away'),
-          ...refusals('INVALID_ARGUMENT', 'NOT_FOUND', full),
+          ...refusals('INVALID_ARGUMENT', otherRequest, 'NOT_FOUND', 'ABORTED', full),
         },
       },
     },
@@ -167,8 +166,11 @@ function changeRoutes(app: App, service: Service, { url, params, id, what }: Pla
         operationId: `reuse${id}`,
         params,
         querystring: Type.Object(containerQuery),
-        headers: keyHeader,
-        response: { [status.ok]: Scope, ...refusals('INVALID_ARGUMENT', full) },
+        headers: onceHeaders,
+        response: {
+          [status.ok]: Scope,
+          ...refusals('INVALID_ARGUMENT', otherRequest, 'ABORTED', full),
+        },
       },
     },
     async ({ params: { path = '' }, query, headers }) => {

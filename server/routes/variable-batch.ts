@@ -1,9 +1,8 @@
 // Batches of reads and writes of variables: all or nothing.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { jsonText, openSafetensors } from '../../formats/index.ts'
-import { BatchReply, batchBody } from '../../openapi/index.ts'
+import { BatchReply, batchBody, encodingQuery } from '../../openapi/index.ts'
 import type { JsonValue } from '../../proto/index.ts'
 import {
   type BatchOperation,
@@ -18,6 +17,7 @@ import {
 import { Refusal, type Tensor } from '../../tensor/index.ts'
 import { essenceOf, streamOf, tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
+import { jsonOnly } from '../json-only.ts'
 import { parseJson } from '../json-reader.ts'
 import { asIs, sendJson } from '../streams.ts'
 import { jsonTensor, limited } from '../tensor-requests.ts'
@@ -27,6 +27,7 @@ import {
   containerQuery,
   etagOf,
   full,
+  notAcceptable,
   refusals,
   staleVersion,
   tooLarge,
@@ -34,13 +35,14 @@ import {
   writeHeaders,
   wrongType,
 } from './schemas.ts'
+import { typed } from './typed.ts'
 
 const body = batchBody(Object.keys(updateVerbs) as UpdateVerbName[])
 const consumes = [tensorTypes.json, tensorTypes.safetensors]
 
 /** Adds the route. */
 export function variableBatchRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typed(instance)
   app.post(
     '/v1/variables::batch',
     {
@@ -54,9 +56,7 @@ export function variableBatchRoutes(instance: FastifyInstance, service: Service)
         operationId: 'batchVariables',
         querystring: Type.Object({
           ...containerQuery,
-          encoding: Type.Optional(
-            Type.Literal('b64', { description: 'Show values as base64 of their raw bytes.' }),
-          ),
+          ...encodingQuery,
         }),
         headers: writeHeaders,
         body,
@@ -67,6 +67,7 @@ export function variableBatchRoutes(instance: FastifyInstance, service: Service)
             'INVALID_ARGUMENT',
             unfit,
             wrongType,
+            notAcceptable,
             'NOT_FOUND',
             'FAILED_PRECONDITION',
             'ABORTED',
@@ -79,6 +80,7 @@ export function variableBatchRoutes(instance: FastifyInstance, service: Service)
         },
       },
       serializerCompiler: asIs,
+      onRequest: jsonOnly,
     },
     async (request, reply) => {
       const { query, headers } = request

@@ -1,5 +1,4 @@
 // The values of variables on their way out, in every media type.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
@@ -27,16 +26,12 @@ import {
   tooLarge,
   unfit,
 } from './schemas.ts'
+import { type App, typed } from './typed.ts'
 import { variableStatisticsRoutes } from './variable-statistics.ts'
 
 const tags = ['variables']
 const binaryTypes = tensorBodyTypes.filter((type) => type !== tensorTypes.json)
 const fileTypes = [tensorTypes.safetensors, npzType]
-
-type App = ReturnType<typeof typedApp>
-function typedApp(instance: FastifyInstance) {
-  return instance.withTypeProvider<TypeBoxTypeProvider>()
-}
 
 const readRefusals: readonly Documented[] = [
   'INVALID_ARGUMENT',
@@ -51,7 +46,7 @@ const readRefusals: readonly Documented[] = [
 
 /** Adds the routes. */
 export function variableReadRoutes(instance: FastifyInstance, service: Service): void {
-  const app = typedApp(instance)
+  const app = typed(instance)
   readRoute(app, service)
   readManyRoute(app, service)
   variableStatisticsRoutes(instance, service)

@@ -1,5 +1,4 @@
 // Figures of variables' values, without the values.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { jsonText, tensorValueToJson } from '../../formats/index.ts'
@@ -15,23 +14,36 @@ import type { Service, Statistics, VariableValue } from '../../service/index.ts'
 import { type DType, tensorOfElements } from '../../tensor/index.ts'
 import { hasAlready, sendNotModified } from '../conditions.ts'
 import { status } from '../errors.ts'
+import { jsonOnly } from '../json-only.ts'
 import { asIs, sendJson } from '../streams.ts'
 import { etagOfValue, membersOf, namesOf, namesQuery, signalOf } from '../variable-values.ts'
-import { containerQuery, type Documented, nameParams, refusals } from './schemas.ts'
+import {
+  containerQuery,
+  type Documented,
+  nameParams,
+  notAcceptable,
+  refusals,
+  tooLarge,
+  unfit,
+} from './schemas.ts'
+import { typed } from './typed.ts'
 
 const tags = ['variables']
 const defaultBins = 10
 const documented: readonly Documented[] = [
   'INVALID_ARGUMENT',
+  notAcceptable,
+  unfit,
   'NOT_FOUND',
   'FAILED_PRECONDITION',
   'DEADLINE_EXCEEDED',
+  tooLarge,
   'RESOURCE_EXHAUSTED',
 ]
 
 /** Adds the routes. */
 export function variableStatisticsRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typed(instance)
   app.get(
     '/v1/variables/:name([^:]+)::statistics',
     {
@@ -51,6 +63,7 @@ export function variableStatisticsRoutes(instance: FastifyInstance, service: Ser
         response: { [status.ok]: ValueStatistics, ...refusals(...documented) },
       },
       serializerCompiler: asIs,
+      onRequest: jsonOnly,
     },
     async (request, reply) => {
       const { params, query } = request
@@ -86,6 +99,7 @@ export function variableStatisticsRoutes(instance: FastifyInstance, service: Ser
         },
       },
       serializerCompiler: asIs,
+      onRequest: jsonOnly,
     },
     async ({ query }, reply) => {
       const { checkpoint, min_version: minVersion, timeout_ms: timeoutMs } = query

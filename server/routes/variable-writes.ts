@@ -1,8 +1,13 @@
 // Writes to the values of variables: replacing them, and every verb that is one op.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type TSchema, Type } from 'typebox'
-import { TensorBody, UpdatedValue, updateBody, WrittenValue } from '../../openapi/index.ts'
+import {
+  encodingQuery,
+  TensorBody,
+  UpdatedValue,
+  updateBody,
+  WrittenValue,
+} from '../../openapi/index.ts'
 import {
   type Service,
   type UpdateVerbName,
@@ -12,7 +17,9 @@ import {
   type WriteOptions,
 } from '../../service/index.ts'
 import type { Shape } from '../../tensor/index.ts'
+import { tensorTypes } from '../bodies.ts'
 import { status } from '../errors.ts'
+import { chooseType } from '../negotiate.ts'
 import { sendableCheck } from '../sendable.ts'
 import { asIs, sendJson } from '../streams.ts'
 import { sendValue } from '../tensor-replies.ts'
@@ -31,18 +38,14 @@ import {
   writeOptionsOf,
   wrongType,
 } from './schemas.ts'
+import { type App, typed } from './typed.ts'
 import { writtenReply } from './variables.ts'
 
 const tags = ['variables']
 
-type App = ReturnType<typeof typedApp>
-function typedApp(instance: FastifyInstance) {
-  return instance.withTypeProvider<TypeBoxTypeProvider>()
-}
-
 /** Adds the routes. */
 export function variableWriteRoutes(instance: FastifyInstance, service: Service): void {
-  const app = typedApp(instance)
+  const app = typed(instance)
   assignRoute(app, service)
   for (const verb of Object.keys(updateVerbs) as UpdateVerbName[]) updateRoute(app, service, verb)
 }
@@ -50,9 +53,7 @@ export function variableWriteRoutes(instance: FastifyInstance, service: Service)
 const writeQuery = {
   ...containerQuery,
   return: Type.Optional(Type.Literal('value', { description: 'Reply with the new value.' })),
-  encoding: Type.Optional(
-    Type.Literal('b64', { description: 'Show the new value as base64 of its raw bytes.' }),
-  ),
+  ...encodingQuery,
 }
 
 const rawHeaders = {
@@ -158,10 +159,13 @@ function updateRoute(app: App, service: Service, verb: UpdateVerbName): void {
   )
 }
 
+/** Refuses at once an `accept` that wants no form of the reply. */
 function optionsOf(request: FastifyRequest, service: Service): WriteOptions {
   const options = writeOptionsOf(request.headers as Record<string, string>)
   const { return: wanted } = request.query as { readonly return?: 'value' }
-  return wanted === 'value' ? { ...options, checkResult: sendableCheck(request, service) } : options
+  if (wanted === 'value') return { ...options, checkResult: sendableCheck(request, service) }
+  chooseType(request.headers.accept, [tensorTypes.json])
+  return options
 }
 
 async function sendWritten(

@@ -1,6 +1,5 @@
 // /v1/variables: making, finding, listing, changing, deleting and initializing them. Their values
 // are variable-reads.ts's and variable-writes.ts's.
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import {
@@ -32,21 +31,17 @@ import {
   writeOptionsOf,
   wrongType,
 } from './schemas.ts'
+import { type App, typed } from './typed.ts'
 import { createVariableTexts, residenceOf, variableReply } from './variable-replies.ts'
 
 const tags = ['variables']
 
 /** Adds the routes. */
 export function variableRoutes(instance: FastifyInstance, service: Service): void {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const app = typed(instance)
   createRoutes(app, service)
   metadataRoutes(app, service)
   initializeRoutes(app, service)
-}
-
-type App = ReturnType<typeof typedApp>
-function typedApp(instance: FastifyInstance) {
-  return instance.withTypeProvider<TypeBoxTypeProvider>()
 }
 
 function createRoutes(app: App, service: Service): void {
@@ -110,10 +105,16 @@ function createRoutes(app: App, service: Service): void {
           ...pageQuery,
           scope: Type.Optional(Type.String({ description: 'Only those below this scope.' })),
           prefix: Type.Optional(Type.String({ description: 'Only names that begin so.' })),
-          collection: Type.Optional(Type.String()),
-          trainable: Type.Optional(Type.Boolean()),
-          initialized: Type.Optional(Type.Boolean()),
-          dtype: Type.Optional(Type.String()),
+          collection: Type.Optional(
+            Type.String({ description: 'Only members of this collection.' }),
+          ),
+          trainable: Type.Optional(
+            Type.Boolean({ description: 'Only those that are trainable, or only the others.' }),
+          ),
+          initialized: Type.Optional(
+            Type.Boolean({ description: 'Only those that have a value, or only the others.' }),
+          ),
+          dtype: Type.Optional(Type.String({ description: 'Only those of this type: float32.' })),
           partitioned: Type.Optional(
             Type.Literal('true', {
               description:

@@ -73,6 +73,38 @@ t.test('a body in chunks of six bytes is put together', async (t) => {
   t.equal(await read.text(), 'abcdef'.repeat(10_000))
 })
 
+t.test('a request that accepts no JSON is refused where there is nothing else', async (t) => {
+  const ground = await layGround(t)
+  const before = await ground.digest()
+  const calls = [
+    'GET /v1/variables',
+    'GET /v1/variables/w',
+    'POST /v1/variables/w:initialize',
+    'POST /v1/variables/w:assign',
+    'POST /v1/variables:batch',
+    'GET /v1/variables/w:statistics',
+    'PUT /v1/scopes/s',
+    'POST /v1/collections/c',
+    'GET /v1/limits',
+  ]
+  for (const call of calls) {
+    const json = call.startsWith('GET') ? undefined : {}
+    for (const accept of ['text/html', 'application/json;q=0, */*', 'application/x-npy']) {
+      const { status, json: problem } = await ground.ask(call, { json, headers: { accept } })
+      t.match(
+        { status, problem },
+        { status: 406, problem: { reason: 'http/not-acceptable' } },
+        call,
+      )
+    }
+  }
+  t.same(await ground.digest(), before)
+  for (const accept of ['text/html, */*;q=0.1', 'application/*']) {
+    const { status } = await ground.ask('GET /v1/variables', { headers: { accept } })
+    t.equal(status, 200, accept)
+  }
+})
+
 t.test('lengths that lie and framings that two readers could read differently', async (t) => {
   const ground = await layGround(t)
   const before = await ground.digest()
