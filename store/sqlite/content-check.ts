@@ -1,5 +1,6 @@
 // Checking much content on all bulk workers at once: what is to be checked, in which portions, and what
 // became of it. It knows rows and portions; when a check is made is its callers' affair.
+import { Refusal } from '../../tensor/index.ts'
 import type { ValueId } from '../port.ts'
 import type { ByteReport, DamagedContent } from '../trust.ts'
 import type { BulkPool } from './bulk-pool.ts'
@@ -141,8 +142,12 @@ export async function checkPortions(
 async function mark(writer: CheckHost['writer'], damaged: readonly DamagedRow[]): Promise<void> {
   const digests = damaged.flatMap((row) => (row.in === 'chunk' ? [row.digest] : []))
   const inline = damaged.flatMap((row) => (row.in === 'inline' ? [row.id] : []))
-  // What was found is told even where nothing can be written any more.
-  await Promise.allSettled([writer.call('damaged', { digests, inline })])
+  try {
+    await writer.call('damaged', { digests, inline })
+  } catch (error) {
+    // What was found is told even where nothing can be written any more.
+    if (!(error instanceof Refusal)) throw error
+  }
 }
 
 /** Where damaged rows stand in values, in the values' order; of these values alone, where they are given. */

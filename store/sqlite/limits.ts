@@ -41,7 +41,9 @@ export interface StoreLimits {
   readonly eventByteLength: number
   /** Bytes a second that the background scrub reads at most; 0: it does not run. */
   readonly scrubBytesPerSecond: number
-  /** From the beginning of a pass of the scrub to that of the next, in milliseconds. */
+  /** How long after the start of the store the scrub begins, in milliseconds. */
+  readonly scrubFirstStepMs: number
+  /** From the end of a pass of the scrub to the beginning of the next, in milliseconds. */
   readonly scrubIntervalMs: number
   /** The catalogue may not grow over this; undefined: as large as the disk. */
   readonly catalogueByteLength: number | undefined
@@ -65,6 +67,7 @@ export const defaultLimits: StoreLimits = {
   eventCommitCount: 100_000,
   eventByteLength: 256 * 1024 * 1024,
   scrubBytesPerSecond: 8 * 1024 * 1024,
+  scrubFirstStepMs: 5_000,
   scrubIntervalMs: 24 * 60 * 60 * 1000,
   catalogueByteLength: undefined,
 }

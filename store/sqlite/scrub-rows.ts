@@ -57,8 +57,8 @@ export function newlyDamaged(
   inline: readonly ValueId[],
 ): { readonly digests: readonly Uint8Array[]; readonly inline: readonly ValueId[] } {
   const isWholeChunk = 'SELECT 1 FROM chunk WHERE digest = ? AND damaged = 0'
-  const isWholeInline = `SELECT 1 FROM inline_content WHERE value_id = ?1
-    AND NOT EXISTS (SELECT 1 FROM damaged_inline WHERE value_id = ?1)`
+  const isWholeInline = `SELECT 1 FROM inline_content WHERE value_id = ?
+    AND value_id NOT IN (SELECT value_id FROM damaged_inline)`
   return {
     digests: digests.filter((digest) => connection.get(isWholeChunk, digest) !== undefined),
     inline: inline.filter((valueId) => connection.get(isWholeInline, valueId) !== undefined),

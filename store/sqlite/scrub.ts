@@ -15,8 +15,6 @@ const noteMs = 10_000
 /** A step waits so long for readers at most, so that a pass ends also where there are always some. */
 const yieldMs = 1_000
 const yieldStepMs = 10
-/** The background leaves the start of the service alone. */
-const firstStepMs = 5_000
 const mostDelayMs = 60_000
 
 /** What the scrub needs of its store. */
@@ -52,7 +50,8 @@ export class Scrub {
   }
 
   start(): void {
-    if (this.#host.limits.scrubBytesPerSecond > 0) this.#schedule(firstStepMs)
+    const { scrubBytesPerSecond, scrubFirstStepMs } = this.#host.limits
+    if (scrubBytesPerSecond > 0) this.#schedule(scrubFirstStepMs)
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,8 @@ t.test('without anything, it listens on loopback and keeps its data in ./data', 
     host: '127.0.0.1',
     port: 8501,
     data: './data',
+    backups: undefined,
+    scrubBytesPerSecond: 8 * 2 ** 20,
     device: 'auto',
     cpuMemoryBytes: undefined,
     gpuMemoryBytes: undefined,
@@ -22,6 +24,13 @@ t.test('flags win over variables, and both forms of a flag are read', async (t) 
   t.match(readConfig(['--port', '9001'], environment), { port: 9001 })
   t.match(readConfig(['--port=9002', '--demo=1'], environment), { port: 9002, demo: true })
   t.equal(readConfig(['--help'], {}), 'help')
+})
+
+t.test('the scrub can be slowed down and turned off', async (t) => {
+  t.match(readConfig(['--scrub-rate', '2MiB'], {}), { scrubBytesPerSecond: 2 ** 21 })
+  t.match(readConfig([], { HOLDFAST_SCRUB_RATE: '0' }), { scrubBytesPerSecond: 0 })
+  t.match(readConfig(['--backups', '/mnt/b'], {}), { backups: '/mnt/b' })
+  t.throws(() => readConfig(['--scrub-rate', 'fast'], {}), ConfigError)
 })
 
 t.test('memory is a size with a unit', async (t) => {
