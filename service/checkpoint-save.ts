@@ -95,7 +95,9 @@ export async function saveCheckpoint(
         labels,
       }
       checkGoing(watch?.signal)
-      return catalogue.commit([change], idempotency)
+      return catalogue.commit([change], idempotency).catch((error: unknown) => {
+        throw told(error, container)
+      })
     },
   )
   const [id] = committed.checkpoints
@@ -164,9 +166,18 @@ function storedNames(
 
 function nothingToSave(container: string): Refusal {
   return new Refusal('FAILED_PRECONDITION', 'checkpoint/empty', 'No variables to save', {
-    fix: 'Create and initialize a variable first.',
+    fix: 'Create and initialize a variable first. Without a choice the global variables are saved; "all": true takes those of every collection.',
     names: { container },
   })
+}
+
+/** What the store refuses of a choice that it made, with what can be done about it. */
+function told(error: unknown, container: string): unknown {
+  if (!(error instanceof Refusal)) return error
+  const { variables } = error.names
+  if (error.reason === 'checkpoint/empty') return nothingToSave(container)
+  const isList = error.reason === 'variable/uninitialized' && Array.isArray(variables)
+  return isList ? uninitializedVariables(container, variables) : error
 }
 
 /** Names that a refusal spells out. */
@@ -180,7 +191,7 @@ function uninitializedVariables(container: string, empty: readonly string[]): Re
     'variable/uninitialized',
     `Attempting to use uninitialized value ${variable}${also === '' ? '' : `; also without a value: ${also}`}`,
     {
-      fix: 'Initialize them with POST /v1/variables:initialize, or save without them.',
+      fix: 'Initialize them with POST /v1/variables:initialize, or save what has a value with "only_initialized": true.',
       names: { variable, variables: [variable, ...others], container },
     },
   )
