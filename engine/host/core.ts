@@ -2,7 +2,6 @@
 // take turns. Threads and messages are in worker.ts and client.ts.
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
-import { type Graph, graphOf } from '../../graph/index.ts'
 import {
   byteLengthOf,
   type DType,
@@ -10,7 +9,6 @@ import {
   isNumeric,
   type NumericTensor,
   numericTensor,
-  Refusal,
   type Tensor,
   type TensorType,
 } from '../../tensor/index.ts'
@@ -29,15 +27,17 @@ import type {
   ValueBinding,
   ValueKey,
 } from '../engine.ts'
-import { effectsOf, type Stage, summaryOf, variableKey } from '../plan/index.ts'
+import { type Stage, variableKey } from '../plan/index.ts'
+import type { ExecutionHost } from './contents.ts'
 import type { DeviceBuffer } from './device-buffer.ts'
 import { unknownDevice } from './devices.ts'
 import { Donations } from './donations.ts'
-import { Execution, type ExecutionHost, type ExecutionResult, type HeldValue } from './execution.ts'
-import { Handles } from './handles.ts'
+import { Execution, type ExecutionResult } from './execution.ts'
+import { type AskedRun, Graphs, readGraph } from './graphs.ts'
+import { Handles, type HeldValue } from './handles.ts'
 import { IdleWatch } from './idle.ts'
 import { type Planning, Plans } from './plans.ts'
-import { decodeGraph, feedsOf, keyOf, targetsOf, tensorOf } from './request.ts'
+import { feedsOf } from './request.ts'
 import { Residency } from './residency.ts'
 import { EngineState } from './state.ts'
 import { Turns } from './turns.ts'
@@ -69,20 +69,10 @@ const defaultPatchFrom = 2 ** 16
 /** Below so many elements memory for a second value is not worth loading the first again, should it be wanted. */
 const defaultDonateFrom = 2 ** 18
 
-interface LoadedGraph {
-  readonly graph: Graph
-  readonly summary: GraphSummary
-  /** By request; so that a run asked again and again is looked through once. */
-  readonly effects: Map<string, RunEffects>
-}
-
-/** Effects kept of one graph. */
-const maxEffects = 256
-
 export class EngineCore implements Engine, ExecutionHost {
   readonly #options: CoreOptions
   readonly #residencies: ReadonlyMap<string, Residency>
-  readonly #graphs = new Map<string, LoadedGraph>()
+  readonly #graphs = new Graphs()
   readonly #plans: Plans
   readonly #handles: Handles
   readonly #donations: Donations
@@ -120,12 +110,10 @@ export class EngineCore implements Engine, ExecutionHost {
   }
 
   async load(id: string, graphDef: Uint8Array): Promise<GraphSummary> {
-    // A copy: constants are views into it, for as long as the graph lives.
-    const graph = graphOf(decodeGraph(Uint8Array.from(graphDef)))
-    const summary = summaryOf(graph)
+    const loaded = readGraph(graphDef)
     await this.unload(id)
-    this.#graphs.set(id, { graph, summary, effects: new Map() })
-    return summary
+    this.#graphs.set(id, loaded)
+    return loaded.summary
   }
 
   unload(id: string): Promise<void> {
@@ -137,34 +125,8 @@ export class EngineCore implements Engine, ExecutionHost {
     })
   }
 
-  #graph(id: string): LoadedGraph {
-    const loaded = this.#graphs.get(id)
-    if (loaded !== undefined) return loaded
-    throw new Refusal('NOT_FOUND', 'graph/unknown', `There is no graph "${id}".`, {
-      names: { graph: id },
-    })
-  }
-
-  async effects(
-    run: Pick<RunRequest, 'graph' | 'fetches' | 'targets' | 'container'> & {
-      readonly feeds: readonly string[]
-    },
-  ): Promise<RunEffects> {
-    const { graph, effects } = this.#graph(run.graph)
-    const key = JSON.stringify([run.fetches, run.targets, run.feeds, run.container])
-    const known = effects.get(key)
-    if (known !== undefined) return known
-    const feeds = new Set(run.feeds.map((name) => keyOf(tensorOf(graph, name, 'feed'))))
-    const found = effectsOf(
-      graph,
-      run.fetches.map((name) => tensorOf(graph, name, 'fetch')),
-      targetsOf(graph, run.targets),
-      feeds,
-      run.container,
-    )
-    if (effects.size >= maxEffects) effects.delete(effects.keys().next().value as string)
-    effects.set(key, found)
-    return found
+  async effects(run: AskedRun): Promise<RunEffects> {
+    return this.#graphs.effects(run)
   }
 
   run(request: RunRequest): Promise<RunReply> {
@@ -173,7 +135,7 @@ export class EngineCore implements Engine, ExecutionHost {
 
   async #run(request: RunRequest): Promise<RunReply> {
     for (const residency of this.#residencies.values()) residency.noticeLoss()
-    const { graph } = this.#graph(request.graph)
+    const { graph } = this.#graphs.of(request.graph)
     const feeds = feedsOf(graph, request.feeds)
     const bindings = new Map<string, ValueBinding>()
     for (const { container, name, binding } of request.variables) {
@@ -183,7 +145,7 @@ export class EngineCore implements Engine, ExecutionHost {
     const state = this.#state.overlay()
     const execution = new Execution(this, feeds, bindings, state)
     this.#settle(bindings)
-    const effects = await this.effects({ ...request, feeds: Object.keys(request.feeds) })
+    const effects = this.#graphs.effects({ ...request, feeds: Object.keys(request.feeds) })
     const donors = this.#donations.of(effects, bindings)
     const planned = { request, graph, feeds, bindings, donors }
     const report = {

@@ -7,10 +7,9 @@ import {
   numericTensor,
   Refusal,
   type Tensor,
-  unpackStrings,
 } from '../../tensor/index.ts'
 import type { Command, KernelId, Submitted } from '../device/device.ts'
-import type { Assigned, ValueBinding, ValueKey } from '../engine.ts'
+import type { Assigned, ValueBinding } from '../engine.ts'
 import type { HostStep, Patch, Source, Stretch, TensorValue, Variable } from '../ops/index.ts'
 import {
   type Finish,
@@ -23,24 +22,14 @@ import {
   type Stage,
   variableKey,
 } from '../plan/index.ts'
+import { Contents, type ExecutionHost } from './contents.ts'
 import type { DeviceBuffer } from './device-buffer.ts'
 import { dirtyRanges } from './dirty.ts'
 import { Exchanges } from './exchanges.ts'
 import { refusalOfFailure } from './failure.ts'
+import type { HeldValue } from './handles.ts'
 import type { Residency } from './residency.ts'
 import type { StateOverlay } from './state.ts'
-
-/** Where a value that a run left is: on a device, or on the host. */
-export type HeldValue =
-  | { readonly kind: 'buffer'; readonly device: string; readonly buffer: DeviceBuffer }
-  | { readonly kind: 'tensor'; readonly tensor: Tensor }
-
-/** What an execution needs of its engine. */
-export interface ExecutionHost {
-  residency(device: string): Residency
-  readValue(value: ValueKey): Promise<Uint8Array>
-  held(handle: number): HeldValue
-}
 
 /** Counts for the report. */
 export interface ExecutionCounts {
@@ -67,11 +56,8 @@ export interface ExecutionResult {
 export class Execution {
   readonly counts: ExecutionCounts = { dispatches: 0, hostSteps: 0, bytesUploaded: 0, bytesRead: 0 }
   readonly #host: ExecutionHost
-  readonly #feeds: ReadonlyMap<string, Tensor>
-  readonly #bindings: ReadonlyMap<string, ValueBinding>
+  readonly #contents: Contents
   readonly #state: StateOverlay
-  readonly #tensors = new Map<Source, Tensor>()
-  readonly #stepOutputs = new Map<HostStep, readonly Tensor[]>()
   readonly #buffers = new Map<SlotId, DeviceBuffer>()
   /** Buffers that go back if the run fails. */
   readonly #fresh: { readonly device: string; readonly buffer: DeviceBuffer }[] = []
@@ -89,8 +75,7 @@ export class Execution {
     state: StateOverlay,
   ) {
     this.#host = host
-    this.#feeds = feeds
-    this.#bindings = bindings
+    this.#contents = new Contents(host, feeds, bindings)
     this.#state = state
     this.#exchanges = new Exchanges((device) => host.residency(device))
   }
@@ -110,7 +95,7 @@ export class Execution {
 
   async #runStep(step: HostStep): Promise<void> {
     const inputs: Tensor[] = []
-    for (const input of step.inputs) inputs.push(await this.tensorOf(input))
+    for (const input of step.inputs) inputs.push(await this.#contents.of(input))
     this.counts.hostSteps++
     let outputs: readonly Tensor[]
     try {
@@ -118,7 +103,7 @@ export class Execution {
     } catch (error) {
       throw nameStep(error, step)
     }
-    this.#stepOutputs.set(step, outputs)
+    this.#contents.keepOutputs(step, outputs)
   }
 
   async #submit(
@@ -148,7 +133,7 @@ export class Execution {
       const bytes = submitted.reads[place]
       this.counts.bytesRead += bytes.byteLength
       if (!isNumeric(source.dtype)) throw new Error(`${source.dtype} is read from a device`)
-      this.#tensors.set(source, numericTensor(source.dtype, source.shape, bytes))
+      this.#contents.keep(source, numericTensor(source.dtype, source.shape, bytes))
     }
   }
 
@@ -221,7 +206,7 @@ export class Execution {
   }
 
   async #operand(operand: KernelOperand): Promise<Tensor> {
-    return 'kind' in operand ? this.#sourceTensor(operand) : operand
+    return 'kind' in operand ? this.#contents.ofSource(operand) : operand
   }
 
   /** Gives the slot its buffer; what has to be written first goes to `commands`. */
@@ -266,7 +251,7 @@ export class Execution {
     residency: Residency,
     commands: Command[],
   ): Promise<DeviceBuffer> {
-    const binding = this.#binding(variable)
+    const binding = this.#contents.binding(variable)
     const name = residency.device.facts.name
     if ('handle' in binding) {
       const held = this.#host.held(binding.handle)
@@ -274,7 +259,7 @@ export class Execution {
         residency.showNewer(held.buffer)
         return held.buffer
       }
-      const tensor = await this.#heldTensor(held, binding)
+      const tensor = await this.#contents.ofHeld(held, binding)
       const buffer = residency.take(
         tensor.dtype as DeviceBuffer['dtype'],
         elementCountOf(tensor.shape),
@@ -297,64 +282,14 @@ export class Execution {
     return buffer
   }
 
-  #binding(variable: Variable): ValueBinding {
-    const binding = this.#bindings.get(variableKey(variable.container, variable.name))
-    if (binding === undefined) throw new Error(`variable ${variable.name} has no value here`)
-    return binding
-  }
-
-  async #heldTensor(held: HeldValue, { shape }: ValueBinding): Promise<Tensor> {
-    if (held.kind === 'tensor') return held.tensor
-    const residency = this.#host.residency(held.device)
-    residency.showNewer(held.buffer)
-    return residency.read(held.buffer, shape)
-  }
-
   /** Content of a symbolic value that the plan has brought to the host. */
-  async tensorOf(value: TensorValue): Promise<Tensor> {
-    if (value.kind === 'known') return value.tensor
-    const tensor = await this.#sourceTensor(value.source)
-    return { ...tensor, shape: value.shape }
-  }
-
-  async #sourceTensor(source: Source): Promise<Tensor> {
-    const known = this.#tensors.get(source)
-    if (known !== undefined) return known
-    const tensor = await this.#sourceTensorAnew(source)
-    this.#tensors.set(source, tensor)
-    return tensor
-  }
-
-  async #sourceTensorAnew(source: Source): Promise<Tensor> {
-    switch (source.kind) {
-      case 'feed':
-        return this.#feeds.get(source.name) as Tensor
-      case 'step':
-        return this.#stepOutput(source.step, source.output)
-      case 'variable': {
-        const binding = this.#binding(source.variable)
-        if ('handle' in binding) return this.#heldTensor(this.#host.held(binding.handle), binding)
-        const bytes = await this.#host.readValue(binding.value)
-        const { dtype, shape } = binding
-        return isNumeric(dtype) ? numericTensor(dtype, shape, bytes) : unpackStrings(shape, bytes)
-      }
-      case 'compute':
-      case 'patch':
-        throw new Error(`the value of ${source.node} was not brought to the host`)
-      default:
-        return source satisfies never
-    }
-  }
-
-  #stepOutput(step: HostStep, output: number): Tensor {
-    const outputs = this.#stepOutputs.get(step)
-    if (outputs === undefined) throw new Error(`the step of ${step.node} has not run`)
-    return outputs[output]
+  tensorOf(value: TensorValue): Promise<Tensor> {
+    return this.#contents.of(value)
   }
 
   /** Outputs of a step that has run. */
   outputsOf(step: HostStep): readonly Tensor[] {
-    return this.#stepOutputs.get(step) ?? []
+    return this.#contents.outputsOf(step)
   }
 
   /** The results, once the last stage has run. */
@@ -389,12 +324,12 @@ export class Execution {
     variable: Variable,
     patches: readonly Patch[],
   ): Promise<Pick<Assigned, 'base' | 'dirty'> | undefined> {
-    const binding = this.#binding(variable)
+    const binding = this.#contents.binding(variable)
     if ('handle' in binding) return undefined
     const touched: (readonly Stretch[] | undefined)[] = []
     for (const patch of patches) {
       const places: Tensor[] = []
-      for (const place of patch.places) places.push(await this.tensorOf(place))
+      for (const place of patch.places) places.push(await this.#contents.of(place))
       touched.push(patch.touched(places))
     }
     const dirty = dirtyRanges(binding, touched)
@@ -402,7 +337,8 @@ export class Execution {
   }
 
   async #result(place: Exclude<ResultPlace, { readonly kind: 'slot' }>): Promise<Tensor> {
-    const tensor = place.kind === 'tensor' ? place.tensor : await this.#sourceTensor(place.source)
+    const tensor =
+      place.kind === 'tensor' ? place.tensor : await this.#contents.ofSource(place.source)
     return { ...tensor, shape: place.shape }
   }
 

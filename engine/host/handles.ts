@@ -1,9 +1,14 @@
 // Values that runs left and nobody has committed yet, by their handles.
-import { type DType, Refusal, type Shape } from '../../tensor/index.ts'
+import { type DType, Refusal, type Shape, type Tensor } from '../../tensor/index.ts'
 import type { Handle } from '../engine.ts'
+import type { DeviceBuffer } from './device-buffer.ts'
 import type { Lineage } from './donations.ts'
-import type { HeldValue } from './execution.ts'
 import type { Residency } from './residency.ts'
+
+/** Where a value that a run left is: on a device, or on the host. */
+export type HeldValue =
+  | { readonly kind: 'buffer'; readonly device: string; readonly buffer: DeviceBuffer }
+  | { readonly kind: 'tensor'; readonly tensor: Tensor }
 
 /** A value with what it is known by. */
 export interface Held {

@@ -10,10 +10,11 @@ import {
 } from '../../tensor/index.ts'
 import type { BufferId, Command, Device, KernelId, Submitted } from '../device/device.ts'
 import type { ByteRange, HeldBytes, ValueKey } from '../engine.ts'
-import { type Kernel, printKernel, type ScalarType } from '../ir/index.ts'
+import type { Kernel, ScalarType } from '../ir/index.ts'
 import { buffersOf, madeBy, madeBytes, shift } from './commands.ts'
 import type { DeviceBuffer } from './device-buffer.ts'
 import { type Edit, Edits } from './edits.ts'
+import { Kernels } from './kernels.ts'
 
 /** Spare buffers kept for reuse, in elements over all. */
 const maxSpareElements = 2 ** 26
@@ -27,9 +28,7 @@ export class Residency {
   readonly #constants = new Map<NumericTensor, DeviceBuffer>()
   readonly #temporaries = new Map<string, DeviceBuffer>()
   readonly #spare = new Map<string, DeviceBuffer[]>()
-  #kernels = new WeakMap<Kernel, KernelId>()
-  /** By their text: equal kernels of different plans are compiled once. */
-  readonly #kernelTexts = new Map<string, KernelId>()
+  readonly #kernels: Kernels
   #spareElements = 0
   #nextBuffer = 0
   #generation: number
@@ -38,6 +37,7 @@ export class Residency {
 
   constructor(device: Device) {
     this.device = device
+    this.#kernels = new Kernels(device)
     this.#generation = device.generation
   }
 
@@ -64,8 +64,7 @@ export class Residency {
     this.#constants.clear()
     this.#temporaries.clear()
     this.#spare.clear()
-    this.#kernels = new WeakMap()
-    this.#kernelTexts.clear()
+    this.#kernels.clear()
     this.#spareElements = 0
     this.#pending = []
   }
@@ -244,23 +243,8 @@ export class Residency {
   }
 
   /** Ids of the kernels, compiled where they are new to the device. */
-  async compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
-    const missing = new Map<string, Kernel>()
-    for (const kernel of kernels) {
-      if (this.#kernels.has(kernel)) continue
-      const text = printKernel(kernel)
-      const id = this.#kernelTexts.get(text)
-      if (id === undefined) missing.set(text, kernel)
-      else this.#kernels.set(kernel, id)
-    }
-    if (missing.size > 0) {
-      const ids = await this.device.compile([...missing.values()])
-      for (const [place, text] of [...missing.keys()].entries()) {
-        this.#kernelTexts.set(text, ids[place])
-      }
-      return this.compile(kernels)
-    }
-    return kernels.map((kernel) => this.#kernels.get(kernel) as KernelId)
+  compile(kernels: readonly Kernel[]): Promise<readonly KernelId[]> {
+    return this.#kernels.compile(kernels)
   }
 
   /**

@@ -3,15 +3,7 @@
 import { elementCountOf, type NumericTensor } from '../../tensor/index.ts'
 import type { DeviceFacts } from '../device/device.ts'
 import type { Kernel, ScalarType } from '../ir/index.ts'
-import type {
-  Compute,
-  HostStep,
-  Patch,
-  Source,
-  TensorValue,
-  Value,
-  Variable,
-} from '../ops/index.ts'
+import type { Compute, HostStep, Patch, Source, TensorValue, Variable } from '../ops/index.ts'
 import { demandOf } from './demand.ts'
 import {
   type Donors,
@@ -28,6 +20,7 @@ import { type KernelOperand, type PlannedKernel, type Splats, unfused } from './
 import type { Need } from './need.ts'
 import { inputsOf, patchesSince, patchKernel, sourcesOf } from './patch.ts'
 import { placedOn } from './placing.ts'
+import { reachableSources } from './reachable.ts'
 import { Segments } from './segments.ts'
 import type { Finish, Pause, ResultPlace, Slot, SlotId, Stage } from './stage.ts'
 import { Placement } from './stage.ts'
@@ -172,23 +165,7 @@ class StagePlanner {
 
   /** Gives temporaries back that nothing of the rest of the walk can need. */
   #freeUnreachable(trace: Trace, need: Need): void {
-    const reachable = new Set<Source>()
-    const stack: Value[] = trace.liveValues()
-    stack.push(...trace.state.checked.map(wholeOf))
-    for (const step of trace.state.steps) stack.push(...step.inputs)
-    if (need.kind === 'step') stack.push(...need.step.inputs)
-    for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
-      if (value.kind === 'list') {
-        for (const element of value.elements) if (element !== undefined) stack.push(element)
-      }
-      if (value.kind !== 'array' || reachable.has(value.source)) continue
-      const { source } = value
-      reachable.add(source)
-      if (this.#placement.isAvailable(source)) continue
-      if (source.kind === 'compute') stack.push(...source.inputs)
-      if (source.kind === 'patch') stack.push(...inputsOf(source))
-      if (source.kind === 'step') stack.push(...source.step.inputs)
-    }
+    const reachable = reachableSources(trace, need, this.#placement)
     for (const [device, operands] of this.#placement.devices) {
       for (const operand of [...operands.keys()]) {
         if (!('kind' in operand) || reachable.has(operand)) continue
@@ -391,10 +368,6 @@ class StagePlanner {
     const source = from ?? this.#toDevice(device, operand)
     this.#segments.add(device, { kind: 'copy', from: source.id, to: slot.id }, [source, slot])
   }
-}
-
-function wholeOf(source: Compute): Value {
-  return { kind: 'array', dtype: source.dtype, shape: source.shape, source }
 }
 
 function placeOnHost(value: TensorValue): Exclude<ResultPlace, { readonly kind: 'slot' }> {

@@ -12,33 +12,32 @@ import {
   sameShape,
   type Tensor,
 } from '../../tensor/index.ts'
-import {
-  type Attributes,
-  type Call,
-  type Compute,
-  type ComputeSpec,
-  countOf,
-  type FunctionReference,
-  type HandleValue,
-  type HostStep,
-  type ListValue,
-  type Lowering,
-  type OpDefinition,
-  type Patch,
-  type PatchSpec,
-  type ReferenceValue,
-  type StepSpec,
-  type TensorValue,
-  typesOf,
-  type Value,
-  type Variable,
-  type VariableSpec,
+import type {
+  Attributes,
+  Call,
+  Compute,
+  ComputeSpec,
+  FunctionReference,
+  HandleValue,
+  HostStep,
+  ListValue,
+  Lowering,
+  OpDefinition,
+  Patch,
+  PatchSpec,
+  ReferenceValue,
+  StepSpec,
+  TensorValue,
+  Value,
+  Variable,
+  VariableSpec,
 } from '../ops/index.ts'
 import { Draws } from '../random/index.ts'
 import { emptyTensor, isScalarType } from './empty.ts'
 import { identityOf, runKnown, workOf } from './fold.ts'
 import { buildKernel, unfused } from './kernel.ts'
 import { Suspension } from './need.ts'
+import { inputsByName, wrongInput } from './node-inputs.ts'
 import type { TraceState } from './tracing.ts'
 
 /** Elements of a result, and evaluated nodes, up to which a compute of constants is done while planning. */
@@ -69,7 +68,7 @@ export class NodeLowering implements Lowering {
   readonly attributes: Attributes
   readonly raw: readonly Value[]
   readonly #context: NodeContext
-  readonly #ranges = new Map<string, readonly [number, number]>()
+  readonly #inputs: ReadonlyMap<string, readonly Value[]>
   #stepsAsked = 0
 
   constructor(context: NodeContext) {
@@ -77,48 +76,9 @@ export class NodeLowering implements Lowering {
     this.node = context.node
     this.attributes = context.attributes
     this.raw = context.raw
-    this.#checkInputs()
-  }
-
-  #checkInputs(): void {
-    const { definition, attributes, raw } = this.#context
-    let at = 0
-    for (const argument of definition.inputs) {
-      const types = typesOf(argument, attributes)
-      this.#ranges.set(argument.name, [at, at + types.length])
-      for (const [place, wanted] of types.entries()) {
-        const value = raw[at + place]
-        if (value === undefined) throw this.#inputCount(definition, attributes)
-        if (value.dtype !== wanted && value.kind !== 'dead') {
-          throw new Refusal(
-            'INVALID_ARGUMENT',
-            'graph/type',
-            `Input "${argument.name}" of node "${this.#name}" (op ${this.node.op}) is ${value.dtype}; ${wanted} is wanted.`,
-            { names: { node: this.#name, op: this.node.op, input: argument.name } },
-          )
-        }
-        if (argument.reference && value.kind !== 'reference') {
-          throw new Refusal(
-            'INVALID_ARGUMENT',
-            'graph/type',
-            `Input "${argument.name}" of node "${this.#name}" (op ${this.node.op}) is not a variable's reference.`,
-            { names: { node: this.#name, op: this.node.op, input: argument.name } },
-          )
-        }
-      }
-      at += types.length
-    }
-    if (at !== raw.length) throw this.#inputCount(definition, attributes)
-  }
-
-  #inputCount(definition: OpDefinition, attributes: Attributes): Refusal {
-    const wanted = definition.inputs.reduce((sum, input) => sum + countOf(input, attributes), 0)
-    return new Refusal(
-      'INVALID_ARGUMENT',
-      'graph/input-count',
-      `Node "${this.#name}" (op ${this.node.op}) has ${this.raw.length} inputs; ${wanted} are wanted.`,
-      { names: { node: this.#name, op: this.node.op } },
-    )
+    const { definition } = context
+    const given = { node: this.node, name: this.#name, definition }
+    this.#inputs = inputsByName({ ...given, attributes: this.attributes, raw: this.raw })
   }
 
   get #name(): string {
@@ -126,9 +86,9 @@ export class NodeLowering implements Lowering {
   }
 
   rawInputs(name: string): readonly Value[] {
-    const range = this.#ranges.get(name)
-    if (range === undefined) throw new Error(`${this.node.op} has no input named ${name}`)
-    return this.raw.slice(...range)
+    const values = this.#inputs.get(name)
+    if (values === undefined) throw new Error(`${this.node.op} has no input named ${name}`)
+    return values
   }
 
   inputs(name: string): readonly TensorValue[] {
@@ -142,12 +102,8 @@ export class NodeLowering implements Lowering {
   #tensorOf(name: string, value: Value): TensorValue {
     if (value.kind === 'reference') return this.#context.trace.readVariable(value.variable)
     if (value.kind === 'known' || value.kind === 'array') return this.#context.trace.resolved(value)
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'graph/type',
-      `Input "${name}" of node "${this.#name}" (op ${this.node.op}) is a ${value.kind}; a tensor is wanted.`,
-      { names: { node: this.#name, op: this.node.op, input: name } },
-    )
+    const given = { node: this.node, name: this.#name }
+    throw wrongInput(given, name, `is a ${value.kind}; a tensor is wanted.`)
   }
 
   known(tensor: Tensor): TensorValue {
