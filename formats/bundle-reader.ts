@@ -11,6 +11,7 @@ import {
   kindOf,
   Refusal,
 } from '../tensor/index.ts'
+import { breaths } from './breath.ts'
 import { type BundleEntry, readBundleEntry } from './bundle-entry.ts'
 import { checkTiling, joinSlices, resolveSlice, type TensorSlice } from './bundle-slice.ts'
 import { readStringLayout, unpackStoredStrings } from './bundle-string.ts'
@@ -89,7 +90,9 @@ export async function openBundle(
   checkDisjoint([...index.entries.values(), ...index.slices.values()])
   const tensors: CheckpointTensor[] = []
   const byPlace = new Map<string, CheckpointTensor>()
+  const breathe = breaths()
   for (const entry of index.entries.values()) {
+    await breathe()
     const place = placeOf(entry)
     const known = place === undefined ? undefined : byPlace.get(place)
     if (known !== undefined) {
@@ -123,7 +126,9 @@ async function readIndex(
   let header: BundleHeader | undefined
   const entries = new Map<string, BundleEntry>()
   const slices = new Map<string, BundleEntry>()
+  const breathe = breaths()
   for await (const { key, value } of readTable(source, file, tools)) {
+    await breathe()
     if (header === undefined) {
       if (key.byteLength !== 0) break
       header = readHeader(value, file)

@@ -10,6 +10,7 @@ import {
   Refusal,
   type TensorStream,
 } from '../tensor/index.ts'
+import { breaths } from './breath.ts'
 import { shardName } from './bundle-reader.ts'
 import { formatCheckpointState, stateFileName } from './checkpoint-state.ts'
 import type { CheckpointSlice } from './checkpoint-tensor.ts'
@@ -79,7 +80,9 @@ export async function writeBundle(
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
   const data = joinedOutputs(placed.map((one) => storedOutput(one, tools)))
   const index = lazyOutput(indexLength, async () => {
+    const breathe = breaths()
     for (const one of placed) {
+      await breathe()
       one.crc ??= tools.known?.get(contentOf(one.tensor) ?? '')
       if (one.crc === undefined) for await (const _ of storedChunks(one, tools));
     }
@@ -123,7 +126,9 @@ async function place(tensors: readonly SlicedTensorStream[]): Promise<Layout> {
     placed.push({ key, tensor, offset, size, crc: undefined })
     offset += size
   }
+  const breathe = breaths()
   for (const { key, tensor } of keyed) {
+    await breathe()
     checkName(key, tensor.name, before)
     before = key
     const { name, dtype, slices = [] } = tensor

@@ -4,6 +4,7 @@
 // Source: tensorflow/core/util/{tensor_slice_reader,tensor_slice_writer}.cc
 import { decodeSavedTensorSlices } from '../proto/index.ts'
 import { byteLengthOf, elementCountOf, type FileSet, Refusal, sameShape } from '../tensor/index.ts'
+import { breaths } from './breath.ts'
 import { checkTiling, joinSlices, resolveSlice, type TensorSlice } from './bundle-slice.ts'
 import { chunkLength } from './byte-source.ts'
 import {
@@ -88,7 +89,9 @@ async function readShard(opening: Opening, file: string): Promise<void> {
   const source = opening.files.open(file)
   const read = valueReader(source, file, opening.tools)
   let expected: Map<string, StoredSlice> | undefined
+  const breathe = breaths()
   for await (const entry of readTable(source, file, opening.tools)) {
+    await breathe()
     if (expected === undefined) {
       if (entry.key.byteLength !== 0) break
       expected = readDescription(opening, file, entry.value)

@@ -1,6 +1,7 @@
 // Bytes to be sent: of a known length, from their beginning or from any place, so that whoever was cut off
 // can go on without the rest being made again.
 import type { TensorStream } from '../tensor/index.ts'
+import { breaths } from './breath.ts'
 
 /** A stretch of bytes: `length` of them from `offset`. */
 export interface OutputRange {
@@ -67,8 +68,11 @@ export function joinedOutputs(parts: readonly OutputBytes[]): OutputBytes {
     async *chunks(range) {
       const start = range?.offset ?? 0
       const end = range === undefined ? byteLength : start + range.length
+      const breathe = breaths()
       let at = 0
       for (const part of parts) {
+        const due = breathe()
+        if (due !== undefined) await due
         const from = Math.max(0, start - at)
         const to = Math.min(part.byteLength, end - at)
         at += part.byteLength
@@ -106,4 +110,31 @@ export async function* cutOutput(
     if (piece.byteLength > 0) yield piece
     if (left === 0) return
   }
+}
+
+const gatheredBytes = 64 * 1024
+
+/** The same bytes with small pieces put together: a file of thousands of them takes as few writes. */
+export async function* gathered(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let piece: Uint8Array | undefined
+  let filled = 0
+  for await (const chunk of chunks) {
+    if (piece !== undefined && chunk.byteLength > piece.byteLength - filled) {
+      yield piece.subarray(0, filled)
+      piece = undefined
+    }
+    if (chunk.byteLength >= gatheredBytes / 2) {
+      if (piece !== undefined) yield piece.subarray(0, filled)
+      piece = undefined
+      yield chunk
+      continue
+    }
+    if (piece === undefined) {
+      piece = new Uint8Array(gatheredBytes)
+      filled = 0
+    }
+    piece.set(chunk, filled)
+    filled += chunk.byteLength
+  }
+  if (piece !== undefined) yield piece.subarray(0, filled)
 }

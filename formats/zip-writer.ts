@@ -2,7 +2,8 @@
 // known before. Lengths are; zip64 fields are there where a length, a place or a count needs one.
 // Equal files give equal bytes: the time is that of 1 January 1980.
 // Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
-import { joinedOutputs, lazyOutput, type OutputBytes, type OutputFile, outputOf } from './output.ts'
+import { breaths } from './breath.ts'
+import { joinedOutputs, lazyOutput, type OutputBytes, type OutputFile } from './output.ts'
 import type { ZipTools } from './tools.ts'
 import { end64Length, zipSignatures } from './zip-reader.ts'
 
@@ -74,7 +75,7 @@ export function writeZip(files: readonly ZippedFile[], tools: ZipTools): OutputB
       is64: file.byteLength >= unknown32,
     }
     placed.push(one)
-    offset += localHeader(one).byteLength + file.byteLength + descriptor(one, 0).byteLength
+    offset += localLength(one) + file.byteLength + descriptorLength(one)
   }
   const crcOf = async (one: Placed): Promise<number> => {
     one.crc ??= one.file.content === undefined ? undefined : tools.known?.get(one.file.content)
@@ -83,18 +84,20 @@ export function writeZip(files: readonly ZippedFile[], tools: ZipTools): OutputB
     return one.crc
   }
   const parts = placed.flatMap((one): OutputBytes[] => [
-    outputOf(localHeader(one)),
+    lazyOutput(localLength(one), async () => localHeader(one)),
     {
       byteLength: one.file.byteLength,
       chunks: (range) => (range === undefined ? checkedChunks(one, tools) : one.file.chunks(range)),
     },
-    lazyOutput(descriptor(one, 0).byteLength, async () => descriptor(one, await crcOf(one))),
+    lazyOutput(descriptorLength(one), async () => descriptor(one, await crcOf(one))),
   ])
-  const crcless = directory(placed, [], offset)
-  const directoryLength = crcless.reduce((sum, part) => sum + part.byteLength, 0)
-  const end = lazyOutput(directoryLength, async () => {
+  const end = lazyOutput(directoryLength(placed, offset), async () => {
     const crcs: number[] = []
-    for (const one of placed) crcs.push(await crcOf(one))
+    const breathe = breaths()
+    for (const one of placed) {
+      await breathe()
+      crcs.push(await crcOf(one))
+    }
     return record([], ...directory(placed, crcs, offset))
   })
   return joinedOutputs([...parts, end])
@@ -117,6 +120,28 @@ async function* checkedChunks(one: Placed, tools: ZipTools): AsyncGenerator<Uint
 
 function versionOf(is64: boolean): number {
   return is64 ? versions.zip64 : versions.plain
+}
+
+/** Bytes of a local header: its fields, the name, and two lengths of 64 bits where they are needed. */
+function localLength({ name, is64 }: Placed): number {
+  return 30 + name.byteLength + (is64 ? 20 : 0)
+}
+
+function descriptorLength({ is64 }: Placed): number {
+  return is64 ? 24 : 16
+}
+
+function directoryLength(placed: readonly Placed[], offset: number): number {
+  const length = placed.reduce((sum, one) => {
+    const wide = (one.is64 ? 2 : 0) + (one.offset >= unknown32 ? 1 : 0)
+    return sum + 46 + one.name.byteLength + (wide === 0 ? 0 : 4 + 8 * wide)
+  }, 0)
+  return length + (isWide(placed.length, length, offset) ? end64Length + 20 : 0) + 22
+}
+
+/** Whether what ends the file needs more than 32 bits. */
+function isWide(count: number, length: number, offset: number): boolean {
+  return count >= unknown16 || offset >= unknown32 || length >= unknown32
 }
 
 function localHeader({ name, is64 }: Placed): Uint8Array {
@@ -195,7 +220,7 @@ function directory(
   const headers = placed.map((one, index) => centralHeader(one, crcs[index] ?? 0))
   const length = headers.reduce((sum, header) => sum + header.byteLength, 0)
   const count = placed.length
-  const is64 = count >= unknown16 || offset >= unknown32 || length >= unknown32
+  const is64 = isWide(count, length, offset)
   const end = record([
     [zipSignatures.end, 4],
     [0, 2],

@@ -2,6 +2,8 @@
 // from any place on, the same bytes every time.
 import { createHash } from 'node:crypto'
 import {
+  breaths,
+  gathered,
   type OutputBytes,
   type OutputSlice,
   type OutputTensor,
@@ -58,7 +60,11 @@ export function createCheckpointFiles(context: Context, sqlite?: SqliteForm): Ch
         return sqlite.write(checkpoint)
       }
       const entries: CheckpointEntry[] = []
-      for await (const entry of everyEntry(context, checkpoint.id)) entries.push(entry)
+      const breathe = breaths()
+      for await (const entry of everyEntry(context, checkpoint.id)) {
+        await breathe()
+        entries.push(entry)
+      }
       const tensors = storedTensors(entries)
       const whole = (tensor: StoredTensor) =>
         outputOfReadable(tensor.name, storedTensorReadable(context, tensor))
@@ -66,9 +72,9 @@ export function createCheckpointFiles(context: Context, sqlite?: SqliteForm): Ch
       const tag = tagOf(format, metadata, entries)
       switch (format) {
         case 'safetensors':
-          return { ...writeSafetensors(tensors.map(whole), metadata), tag }
+          return fileOf(writeSafetensors(tensors.map(whole), metadata), tag)
         case 'npz':
-          return { ...writeNpz(tensors.map(whole), { ...zipTools, known }), tag }
+          return fileOf(writeNpz(tensors.map(whole), { ...zipTools, known }), tag)
         case 'tensorflow': {
           const prefix = `model.ckpt-${checkpoint.step ?? checkpoint.id}`
           const sliced = tensors.map((tensor) => ({
@@ -76,13 +82,17 @@ export function createCheckpointFiles(context: Context, sqlite?: SqliteForm): Ch
             slices: slicesOf(context, tensor),
           }))
           const files = await writeBundle(prefix, sliced, { ...checksumTools, known })
-          return { ...writeTar(files), tag }
+          return fileOf(writeTar(files), tag)
         }
         default:
           throw new Error(`unknown format ${format satisfies never}`)
       }
     },
   }
+}
+
+function fileOf({ byteLength, chunks }: OutputBytes, tag: string): CheckpointFile {
+  return { byteLength, tag, chunks: (range) => gathered(chunks(range)) }
 }
 
 function outputOfReadable(name: string, value: ReadableValue): OutputTensor {

@@ -1,6 +1,7 @@
 // Taking a file in as a checkpoint: what kind of file it is, which tensors it holds, and one commit that
 // makes them a checkpoint. All of it, or nothing.
 import {
+  breaths,
   type CheckpointSlice,
   type CheckpointTensor,
   findSavedModel,
@@ -244,7 +245,9 @@ async function stageTensors(
   const entries: ImportedEntry[] = []
   const names = new Set(tensors.map(({ name }) => name))
   const staged = new Map<string, StagedValue>()
+  const breathe = breaths()
   for (const tensor of tensors) {
+    await breathe()
     const known = 'aliasOf' in tensor ? staged.get(tensor.aliasOf ?? '') : undefined
     const added =
       known === undefined
