@@ -5,7 +5,6 @@ import {
   isNumeric,
   type NumericTensor,
   numericTensor,
-  Refusal,
   type Tensor,
 } from '../../tensor/index.ts'
 import type { Command, KernelId, Submitted } from '../device/device.ts'
@@ -15,6 +14,7 @@ import {
   type Finish,
   type Instruction,
   type KernelOperand,
+  namingNode,
   type ResultPlace,
   type Slot,
   type SlotCommand,
@@ -101,7 +101,7 @@ export class Execution {
     try {
       outputs = step.run(inputs, this.#state)
     } catch (error) {
-      throw nameStep(error, step)
+      throw namingNode(error, step.node, step.op)
     }
     this.#contents.keepOutputs(step, outputs)
   }
@@ -366,14 +366,4 @@ function ownCopy(tensor: Tensor, taken: Set<ArrayBufferLike>): Tensor {
   const copy = new Uint8Array(bytes)
   taken.add(copy.buffer)
   return { ...tensor, bytes: copy }
-}
-
-function nameStep(error: unknown, step: HostStep): unknown {
-  if (!(error instanceof Refusal) || 'node' in error.names) return error
-  return new Refusal(
-    error.code,
-    error.reason,
-    `${error.message} [node "${step.node}", op ${step.op}]`,
-    { names: { ...error.names, node: step.node, op: step.op }, cause: error },
-  )
 }

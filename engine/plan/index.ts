@@ -4,6 +4,7 @@ export { type Donors, noDonors } from './donation.ts'
 export { type Effects, effectsOf } from './effects.ts'
 export { refusalOfCheck } from './fold.ts'
 export { type KernelOperand, type PlannedKernel, Splats } from './kernel.ts'
+export { namingNode } from './naming.ts'
 export type { Answer, Need } from './need.ts'
 export {
   type Finish,

@@ -1,14 +1,7 @@
 // Walks a pruned graph and asks every op to lower itself, from symbolic values to symbolic values.
 // Functions are walked in place. Where an op needs what only a run can tell, the walk stops with a
 // Need, can be copied, and goes on with the answer.
-import {
-  type Edge,
-  type GraphNode,
-  isBackEdge,
-  type Loop,
-  runningOrder,
-  unitsOf,
-} from '../../graph/index.ts'
+import { type Edge, type GraphNode, isBackEdge, type Loop } from '../../graph/index.ts'
 import { Refusal, type Shape } from '../../tensor/index.ts'
 import {
   Attributes,
@@ -22,6 +15,7 @@ import {
   type Value,
 } from '../ops/index.ts'
 import {
+  calleeFrame,
   copyFrame,
   type Frame,
   type LoopState,
@@ -29,9 +23,11 @@ import {
   maxNodes,
   neededPlaces,
   type Pending,
+  rootFrame,
 } from './frame.ts'
-import { functionOrder, outputCount, portOffset, unknownOp } from './library.ts'
+import { outputCount, portOffset, unknownOp } from './library.ts'
 import { NodeLowering } from './lowering.ts'
+import { namingNode } from './naming.ts'
 import { type Answer, type Need, Suspension } from './need.ts'
 import { type TraceRequest, TraceState, type TraceTools, type VariableState } from './tracing.ts'
 
@@ -58,35 +54,11 @@ export class Trace {
 
   constructor(request: TraceRequest, tools: TraceTools, from?: Trace) {
     this.state = from === undefined ? new TraceState(request, tools) : from.state.copy()
-    this.#frames = from === undefined ? [this.#rootFrame()] : from.#frames.map(copyFrame)
+    this.#frames = from === undefined ? [rootFrame(request)] : from.#frames.map(copyFrame)
     if (from === undefined) return
     this.#pending = from.#pending
     this.#answers = [...from.#answers]
     this.#walked = from.#walked
-  }
-
-  #rootFrame(): Frame {
-    const { graph, fetches, targets, feeds } = this.state.request
-    const edges = fetches.map(({ node, index }): Edge => {
-      return { node: graph.byName.get(node) as number, port: '', index }
-    })
-    const isFed = (node: number, index: number): boolean =>
-      feeds.size > 0 && feeds.has(`${graph.nodes[node].name}:${index}`)
-    const wanted = edges.filter((edge) => !isFed(edge.node, edge.index)).map((edge) => edge.node)
-    return {
-      body: graph,
-      path: '',
-      bindings: new Map(),
-      device: '',
-      units: unitsOf(graph, runningOrder(graph, [...wanted, ...targets], isFed)),
-      outputs: edges,
-      next: 0,
-      values: new Map(),
-      dead: new Set(),
-      resume: undefined,
-      holds: [],
-      loop: undefined,
-    }
   }
 
   /** A copy that goes its own way from here. */
@@ -132,7 +104,8 @@ export class Trace {
           ? this.#lower(frame, place)
           : this.#pending.resume(this.#loweringOf(frame, place), this.#pending.outputs)
     } catch (error) {
-      if (!(error instanceof Suspension)) throw nameNode(error, frame.path, node)
+      if (!(error instanceof Suspension))
+        throw namingNode(error, `${frame.path}${node.name}`, node.op)
       // The lowering begins again once the answer is there.
       this.state.steps.length = steps
       this.state.checked.length = checked
@@ -319,47 +292,9 @@ export class Trace {
   }
 
   #enter(caller: Frame, node: GraphNode, call: Call): void {
-    const { name, bindings } = call.function
-    const callee = this.state.request.graph.functions.get(name)
-    const path = `${caller.path}${node.name}/`
-    if (callee === undefined) {
-      throw new Refusal(
-        'NOT_FOUND',
-        'graph/function',
-        `Function "${name}" is not defined in the graph's library; node "${caller.path}${node.name}" calls it.`,
-        { names: { function: name, node: `${caller.path}${node.name}` } },
-      )
-    }
-    if (this.#frames.length >= maxDepth) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'graph/recursion',
-        `Function "${name}" is called more than ${maxDepth} calls deep; functions must not call themselves.`,
-        { names: { function: name } },
-      )
-    }
-    if (call.inputs.length !== callee.inputs.length) {
-      throw new Refusal(
-        'INVALID_ARGUMENT',
-        'graph/function',
-        `Function "${name}" takes ${callee.inputs.length} arguments; node "${caller.path}${node.name}" gives ${call.inputs.length}.`,
-        { names: { function: name, node: `${caller.path}${node.name}` } },
-      )
-    }
-    this.#frames.push({
-      body: callee,
-      path,
-      bindings,
-      device: node.device === '' ? caller.device : node.device,
-      units: unitsOf(callee, functionOrder(callee)),
-      outputs: callee.outputs.map((output) => output.source),
-      next: 0,
-      values: new Map(call.inputs.map((input, place) => [place, [input]])),
-      dead: new Set(),
-      resume: call.resume,
-      holds: call.holds,
-      loop: undefined,
-    })
+    this.#frames.push(
+      calleeFrame(this.state.request.graph, caller, node, call, this.#frames.length),
+    )
   }
 
   #leave(frame: Frame): void {
@@ -452,15 +387,4 @@ function tooLong(): Refusal {
 
 function isDeadValue(value: Value): boolean {
   return value.kind === 'dead'
-}
-
-/** A Refusal with the node named, if it names none. */
-function nameNode(error: unknown, path: string, node: GraphNode): unknown {
-  if (!(error instanceof Refusal) || 'node' in error.names) return error
-  const name = `${path}${node.name}`
-  return new Refusal(error.code, error.reason, `${error.message} [node "${name}", op ${node.op}]`, {
-    names: { ...error.names, node: name, op: node.op },
-    ...(error.fix === undefined ? {} : { fix: error.fix }),
-    cause: error,
-  })
 }
