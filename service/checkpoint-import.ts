@@ -29,7 +29,7 @@ import type { Context } from './context.ts'
 import { archiveTools, checksumTools } from './format-tools.ts'
 import { once } from './idempotency.ts'
 import { checkContainerName, checkLabel } from './names.ts'
-import type { SpoolFolder } from './spool.ts'
+import type { SpooledFile, SpoolFolder } from './spool.ts'
 
 /** What an upload says of itself. */
 export interface UploadRequest {
@@ -53,16 +53,21 @@ export interface Upload {
   readonly byteLength?: number | undefined
 }
 
+/** A tensor that a file says to be a part of a partitioned variable. */
+export interface PartTensor extends TensorStream {
+  readonly slice?: PartSlice | undefined
+}
+
 /** What a file holds. */
 export interface FileContents {
-  readonly tensors: readonly (CheckpointTensor | TensorStream)[]
+  readonly tensors: readonly (CheckpointTensor | PartTensor | TensorStream)[]
   /** The step that the file itself says it was saved at. */
   readonly step?: number | undefined
   readonly metadata?: Readonly<Record<string, Json>> | undefined
 }
 
 /** Reads a store's own single-file form. */
-export type ReadSqlite = (file: ByteSource, folder: SpoolFolder) => Promise<FileContents>
+export type ReadSqlite = (file: SpooledFile, folder: SpoolFolder) => Promise<FileContents>
 
 /** Bytes that tell what a file is. */
 const headLength = 16
@@ -264,10 +269,13 @@ async function stageTensors(
 /** Takes in a tensor: in slices where the file has it so, each under a name that no other tensor has. */
 async function stageTensor(
   staging: Staging,
-  tensor: CheckpointTensor | TensorStream,
+  tensor: FileContents['tensors'][number],
   names: ReadonlySet<string>,
 ): Promise<readonly ImportedEntry[]> {
   const { name, dtype, shape: fullShape } = tensor
+  if ('slice' in tensor && tensor.slice !== undefined) {
+    return [{ name, value: await staging.add(tensor), slice: tensor.slice }]
+  }
   const slices = ('slices' in tensor && tensor.slices) || []
   const ordered = [...slices].sort((a, b) => placeOf(fullShape, a) - placeOf(fullShape, b))
   const isTaken = ordered.some((_, place) => names.has(`${name}/part_${place}`))

@@ -5,6 +5,7 @@ import { Refusal } from '../tensor/index.ts'
 import { createAdoptions } from './adoptions.ts'
 import { type Backups, createBackups } from './backups.ts'
 import { type CheckpointFiles, createCheckpointFiles } from './checkpoint-files.ts'
+import { createCheckpointSqlite } from './checkpoint-sqlite.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Context } from './context.ts'
@@ -105,6 +106,7 @@ export function createService(parts: ServiceParts): Service {
     log('warn', `${message}: ${error}`),
   )
   const checkpoints = withRetention(retention, createCheckpoints(context), 'save')
+  const sqliteFiles = createCheckpointSqlite(context)
   const devices = createDevices(context)
   const events = createEvents(context)
   const runs = createRuns(context)
@@ -125,7 +127,7 @@ export function createService(parts: ServiceParts): Service {
     checkpoints,
     verification: createVerification(context),
     backups: createBackups(context),
-    files: withRetention(retention, createCheckpointFiles(context), 'upload'),
+    files: withRetention(retention, createCheckpointFiles(context, sqliteFiles), 'upload'),
     labels: createLabels(context),
     retention,
     collections: createCollections(context),
@@ -152,6 +154,7 @@ export function createService(parts: ServiceParts): Service {
       await retention.close()
       await statistics.close()
       await engine.close()
+      await sqliteFiles.end()
       await store.close()
     },
   }

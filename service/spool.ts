@@ -4,6 +4,12 @@ import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ByteSource, freeMemory, Refusal } from '../tensor/index.ts'
 
+/** A file of the spool. */
+export interface SpooledFile extends ByteSource {
+  /** For those who have to open it by themselves. */
+  readonly path: string
+}
+
 /** The files of one request. `discard` deletes them all. */
 export interface SpoolFolder {
   /**
@@ -11,7 +17,11 @@ export interface SpoolFolder {
    * written some at a time, and their memory freed at once. Refuses (RESOURCE_EXHAUSTED
    * `body/too-large`) more than `maxBytes` in this folder altogether.
    */
-  keep(chunks: AsyncIterable<Uint8Array>, areOwned?: boolean): Promise<ByteSource>
+  keep(chunks: AsyncIterable<Uint8Array>, areOwned?: boolean): Promise<SpooledFile>
+  /** A name for a file that somebody else writes. */
+  newPath(): string
+  /** Has `work` done before the files are deleted. */
+  beforeDiscard(work: () => Promise<void>): void
   discard(): Promise<void>
 }
 
@@ -34,9 +44,10 @@ export async function openSpool(directory: string): Promise<Spool> {
 
 function spoolFolder(nextPath: () => string, maxBytes: number): SpoolFolder {
   const opened: { readonly path: string; close(): Promise<void> }[] = []
+  const ends: (() => Promise<void>)[] = []
   let used = 0
 
-  async function keep(chunks: AsyncIterable<Uint8Array>, areOwned = false): Promise<ByteSource> {
+  async function keep(chunks: AsyncIterable<Uint8Array>, areOwned = false): Promise<SpooledFile> {
     const path = nextPath()
     const file = await open(path, 'wx+', 0o600)
     opened.push({ path, close: () => file.close() })
@@ -52,12 +63,19 @@ function spoolFolder(nextPath: () => string, maxBytes: number): SpoolFolder {
     } finally {
       await writer.end()
     }
-    return spooledFile(file, byteLength)
+    return { ...spooledFile(file, byteLength), path }
   }
 
   return {
     keep,
+    newPath() {
+      const path = nextPath()
+      opened.push({ path, close: async () => undefined })
+      return path
+    },
+    beforeDiscard: (work) => ends.push(work),
     async discard() {
+      for (const end of ends.splice(0)) await end()
       for (const { path, close } of opened.splice(0)) {
         await close()
         await rm(path, { force: true })

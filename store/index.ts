@@ -4,6 +4,7 @@ import type { Store } from './port.ts'
 import { openSqliteStore, type StoreOptions } from './sqlite/index.ts'
 
 export type * from './port.ts'
+export type * from './single-files.ts'
 export {
   type RestoredBackup,
   type RestoreWishes,

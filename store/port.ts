@@ -2,6 +2,7 @@
 // Three narrow parts: catalogue (metadata, versions, labels), values (immutable bytes by content),
 // bus (what changed). Every call is a promise; nothing here assumes SQLite or a single process.
 import type { DType, PartialShape, Shape, TensorStream } from '../tensor/index.ts'
+import type { SingleFiles } from './single-files.ts'
 import type { Backups, Trust } from './trust.ts'
 
 /** Any JSON value. */
@@ -657,6 +658,7 @@ export interface Store {
   readonly bus: Bus
   readonly trust: Trust
   readonly backups: Backups
+  readonly singleFiles: SingleFiles
   status(): Promise<StoreStatus>
   /**
    * Frees now what nothing names and nobody reads, and tidies what is kept. By itself that happens

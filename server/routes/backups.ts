@@ -144,6 +144,7 @@ function downloadRoute(app: App, service: Service): void {
         byteLength,
         etag: `"${tag}"`,
         chunks: (range) => chunks(range),
+        isOwned: true,
         fileName: `holdfast-backup-${id}.tar`,
       })
     },

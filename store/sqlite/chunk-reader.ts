@@ -50,6 +50,22 @@ export class ChunkReader {
     return found.bytes
   }
 
+  /** Bytes of an inline value, checked. Refuses damage (DATA_LOSS) and a value that is gone (NOT_FOUND). */
+  readInline(valueId: ValueId): Uint8Array {
+    const row = fromCatalogue(() =>
+      this.#opened().get<{ digest: Uint8Array; crc32c: number; bytes: Uint8Array }>(
+        `SELECT digest, crc32c, bytes FROM inline_content JOIN value USING (value_id)
+         WHERE value_id = ?`,
+        valueId,
+      ),
+    )
+    if (row === undefined) {
+      throw new Refusal('NOT_FOUND', 'value/unknown', 'The value is no longer in the store.')
+    }
+    if (crc32c(row.bytes) === row.crc32c) return row.bytes
+    throw damagedChunk(0, row.digest, 'its crc32c differs')
+  }
+
   /** A chunk by its row, or undefined where it is gone. */
   readById(chunkId: number): FoundChunk | undefined {
     return this.#find(() =>

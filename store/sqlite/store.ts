@@ -50,6 +50,7 @@ import { listPartitioned, partitioned } from './read-partitioned.ts'
 import { listScopes, scopes } from './read-scopes.ts'
 import { checkpointUse } from './read-use.ts'
 import { CatalogueReader, namesPerTurn } from './reader.ts'
+import { SqliteSingleFiles } from './single-files.ts'
 import { SmallMemory } from './small-memory.ts'
 import { type SealedStaging, SqliteStaging, type StagingHost } from './staging.ts'
 import { SqliteTrust } from './trust.ts'
@@ -103,6 +104,7 @@ export class SqliteStore implements Store {
   readonly bus: Bus
   readonly trust: SqliteTrust
   readonly backups: SqliteBackups
+  readonly singleFiles: SqliteSingleFiles
   readonly #parts: StoreParts
   readonly #reader: CatalogueReader
   readonly #variables = new VariableCache()
@@ -152,6 +154,7 @@ export class SqliteStore implements Store {
     const checkOpen = (): void => this.#checkOpen()
     this.trust = new SqliteTrust({ writer, bulk, connection, limits, clock, log, checkOpen })
     this.backups = new SqliteBackups({ ...parts, checkOpen })
+    this.singleFiles = new SqliteSingleFiles({ directory: parts.directory, checkOpen })
     this.#maintenance.start()
     this.trust.start()
   }
