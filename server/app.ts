@@ -22,6 +22,7 @@ import { registerJsonOnly } from './json-only.ts'
 import { createMetrics } from './metrics.ts'
 import { encodeNameSlashes } from './paths.ts'
 import { backupRoutes } from './routes/backups.ts'
+import { checkpointDiffRoutes } from './routes/checkpoint-diff.ts'
 import { checkpointFileRoutes } from './routes/checkpoint-files.ts'
 import { labelRoutes } from './routes/checkpoint-labels.ts'
 import { checkpointRestoreRoute } from './routes/checkpoint-restore.ts'
@@ -38,6 +39,7 @@ import { rootRoute } from './routes/root.ts'
 import { scopeRoutes } from './routes/scopes.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { servingRoutes } from './routes/serving.ts'
+import { storeRoutes } from './routes/store.ts'
 import { variableBatchRoutes } from './routes/variable-batch.ts'
 import { variableReadRoutes } from './routes/variable-reads.ts'
 import { variableWriteRoutes } from './routes/variable-writes.ts'
@@ -122,6 +124,8 @@ export async function buildApp({
     collectionRoutes(routes, service)
     checkpointRoutes(routes, service)
     labelRoutes(routes, service)
+    checkpointDiffRoutes(routes, service)
+    storeRoutes(routes, service)
     retentionRoutes(routes, service)
     checkpointSaveRoute(routes, service)
     checkpointRestoreRoute(routes, service)

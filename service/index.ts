@@ -4,6 +4,7 @@ export type { DeviceStatus } from '../engine/index.ts'
 export type {
   BackupRecord,
   CheckpointEntry,
+  CheckpointFilter,
   CheckpointRecord,
   CollectionMember,
   Json,
@@ -16,6 +17,7 @@ export type {
 export type { BatchOperation, BatchResult } from './batch.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
+export type { CheckpointDiff, TensorDiff } from './diff.ts'
 export { serverClosing } from './endings.ts'
 export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.ts'
 export { archiveTools, zipTools } from './format-tools.ts'

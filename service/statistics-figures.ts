@@ -265,7 +265,7 @@ function bigintOf(halves: readonly [number, number] | undefined): bigint | undef
 }
 
 /** The elements as doubles: 64-bit integers rounded to the nearest, complex ones by their magnitude. */
-function numbersOf(dtype: NumericDType, bytes: Uint8Array): ArrayLike<number> {
+export function numbersOf(dtype: NumericDType, bytes: Uint8Array): ArrayLike<number> {
   switch (dtype) {
     case 'int64':
     case 'uint64':

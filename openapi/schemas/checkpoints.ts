@@ -1,6 +1,7 @@
 // Schemas of checkpoints. A schema with a title becomes a
 // component of the OpenAPI document; routes validate with these very objects.
 import { Type } from 'typebox'
+import { TensorFigures } from './reads.ts'
 import { cursor } from './shared.ts'
 
 /** A checkpoint without its tensors. */
@@ -15,14 +16,26 @@ export const Checkpoint = Type.Object(
     tensor_count: Type.Integer({
       description: 'Values that are kept; each part of a partitioned variable is one.',
     }),
-    nbytes: Type.Integer(),
+    nbytes: Type.Integer({ description: 'Of all tensors together, as if nothing were shared.' }),
     created_at: Type.String(),
+    own_bytes: Type.Optional(
+      Type.Integer({
+        description:
+          'With usage=true: bytes of content on the disk that nothing else names, each counted once. Deleting the checkpoint frees them.',
+      }),
+    ),
+    shared_bytes: Type.Optional(
+      Type.Integer({
+        description:
+          'With usage=true: bytes that variables, other checkpoints or other values hold too.',
+      }),
+    ),
   },
   { title: 'Checkpoint' },
 )
 
 /** A tensor of a checkpoint without its value. */
-const CheckpointTensor = Type.Object(
+export const CheckpointTensor = Type.Object(
   {
     name: Type.String(),
     dtype: Type.String(),
@@ -44,6 +57,7 @@ const CheckpointTensor = Type.Object(
         { description: 'The parts of a partitioned variable, which are kept one by one.' },
       ),
     ),
+    statistics: Type.Optional(TensorFigures),
   },
   { title: 'CheckpointTensor' },
 )

@@ -84,6 +84,42 @@ export const binsQuery = {
 const figure = (description: string) =>
   Type.Union([Type.Number(), Type.String(), Type.Null()], { description })
 
+const figures = {
+  of: Type.String({
+    description:
+      'What the figures are figures of: the elements (of bool: 0 and 1), the magnitudes of complex ones, the lengths of strings in bytes.',
+  }),
+  count: Type.Integer({ description: 'All elements.' }),
+  zeros: Type.Integer({ description: 'Elements equal to 0, -0 among them; empty strings.' }),
+  nans: Type.Integer({ description: 'Complex: where either part is NaN.' }),
+  infinities: Type.Integer({ description: 'Of both signs.' }),
+  negative_infinities: Type.Integer(),
+  min: figure(
+    'Of the finite elements, like max, mean, std and the histogram; null where there is none. Exact: a string beyond 2^53.',
+  ),
+  max: figure('Exact, as min is.'),
+  mean: figure('Reckoned in doubles with corrected summation.'),
+  std: figure(
+    'Population standard deviation: the root of the mean squared deviation (numpy.std with ddof=0), in a second pass.',
+  ),
+  histogram: Type.Object(
+    {
+      counts: Type.Array(Type.Integer()),
+      edges: Type.Array(Type.Number()),
+    },
+    {
+      description:
+        'As numpy.histogram: bins of equal width from min to max (min - 0.5 to max + 0.5 where these are equal), in doubles. Each bin holds its lower edge, the last one also its upper. No edges where no element is finite.',
+    },
+  ),
+}
+
+/** Figures of a checkpoint's tensor. */
+export const TensorFigures = Type.Object(figures, {
+  title: 'TensorFigures',
+  description: 'With statistics=true: taken once, and kept beside the value.',
+})
+
 /** Figures of a value. */
 export const ValueStatistics = Type.Object(
   {
@@ -93,33 +129,7 @@ export const ValueStatistics = Type.Object(
     checkpoint: Type.Optional(Type.String()),
     dtype: Type.String(),
     shape: Type.Array(Type.Integer()),
-    of: Type.String({
-      description:
-        'What the figures are figures of: the elements (of bool: 0 and 1), the magnitudes of complex ones, the lengths of strings in bytes.',
-    }),
-    count: Type.Integer({ description: 'All elements.' }),
-    zeros: Type.Integer({ description: 'Elements equal to 0, -0 among them; empty strings.' }),
-    nans: Type.Integer({ description: 'Complex: where either part is NaN.' }),
-    infinities: Type.Integer({ description: 'Of both signs.' }),
-    negative_infinities: Type.Integer(),
-    min: figure(
-      'Of the finite elements, like max, mean, std and the histogram; null where there is none. Exact: a string beyond 2^53.',
-    ),
-    max: figure('Exact, as min is.'),
-    mean: figure('Reckoned in doubles with corrected summation.'),
-    std: figure(
-      'Population standard deviation: the root of the mean squared deviation (numpy.std with ddof=0), in a second pass.',
-    ),
-    histogram: Type.Object(
-      {
-        counts: Type.Array(Type.Integer()),
-        edges: Type.Array(Type.Number()),
-      },
-      {
-        description:
-          'As numpy.histogram: bins of equal width from min to max (min - 0.5 to max + 0.5 where these are equal), in doubles. Each bin holds its lower edge, the last one also its upper. No edges where no element is finite.',
-      },
-    ),
+    ...figures,
   },
   { title: 'ValueStatistics' },
 )

@@ -10,7 +10,13 @@ import {
   UpdateCheckpoint,
 } from '../../openapi/index.ts'
 import type { CheckpointRecord, Json, Service, StoredTensor } from '../../service/index.ts'
+import {
+  checkpointFilterOf,
+  checkpointFilterQuery,
+  metadataPattern,
+} from '../checkpoint-filters.ts'
 import { status } from '../errors.ts'
+import { signalOf } from '../variable-values.ts'
 import {
   containerQuery,
   emptyReply,
@@ -20,11 +26,29 @@ import {
   timeText,
   wrongType,
 } from './schemas.ts'
+import { figuresReply } from './variable-statistics.ts'
 
 const tags = ['checkpoints']
 const idParams = Type.Object({
   id: Type.String({ description: 'An id, a label, or latest.' }),
 })
+
+/** `?statistics=`. */
+export const statisticsQuery = {
+  statistics: Type.Optional(
+    Type.Boolean({
+      description:
+        'Each tensor with its figures, taken on the first request and kept: of large tensors that takes time.',
+    }),
+  ),
+}
+
+/** `?usage=`. */
+const usageQuery = {
+  usage: Type.Optional(
+    Type.Boolean({ description: 'With own_bytes and shared_bytes, which are counted for it.' }),
+  ),
+}
 
 type App = ReturnType<typeof typedApp>
 function typedApp(instance: FastifyInstance) {
@@ -46,18 +70,22 @@ function readRoutes(app: App, service: Service): void {
         tags,
         summary: 'List checkpoints, newest first',
         operationId: 'listCheckpoints',
-        querystring: Type.Object({
-          ...pageQuery,
-          container: Type.Optional(Type.String({ description: 'Only those of this container.' })),
-          label: Type.Optional(Type.String()),
-        }),
+        description:
+          'Filters go together. metadata.key=value lets through those whose metadata holds the value under the key: a string that is the same, a number in any spelling, else JSON (true, null, [1,2]).',
+        querystring: Type.Object(
+          { ...pageQuery, ...checkpointFilterQuery, ...usageQuery },
+          { patternProperties: metadataPattern },
+        ),
         response: { [status.ok]: CheckpointPage, ...refusals('INVALID_ARGUMENT') },
       },
     },
     async ({ query }) => {
-      const { container, label } = query
-      const page = await service.checkpoints.list({ container, label }, pageOf(query))
-      return { checkpoints: page.items.map(checkpointReply), cursor: page.cursor ?? null }
+      const page = await service.checkpoints.list(checkpointFilterOf(query), pageOf(query))
+      const checkpoints = []
+      for (const record of page.items) {
+        checkpoints.push(await usedReply(service, record, query.usage))
+      }
+      return { checkpoints, cursor: page.cursor ?? null }
     },
   )
   app.get(
@@ -68,16 +96,21 @@ function readRoutes(app: App, service: Service): void {
         summary: 'A checkpoint and its tensors, sorted by name',
         operationId: 'getCheckpoint',
         params: idParams,
-        querystring: Type.Object({ ...pageQuery, ...containerQuery }),
+        querystring: Type.Object({
+          ...pageQuery,
+          ...containerQuery,
+          ...usageQuery,
+          ...statisticsQuery,
+        }),
         response: { [status.ok]: CheckpointDetail, ...refusals('INVALID_ARGUMENT', 'NOT_FOUND') },
       },
     },
-    async ({ params, query }) => {
+    async ({ params, query }, reply) => {
       const record = await service.checkpoints.get(params.id, query.container)
       const page = await service.checkpoints.tensors(record.id, pageOf(query))
       return {
-        ...checkpointReply(record),
-        tensors: page.items.map(tensorReply),
+        ...(await usedReply(service, record, query.usage)),
+        tensors: await tensorReplies(service, page.items, query.statistics, signalOf(reply)),
         cursor: page.cursor ?? null,
       }
     },
@@ -142,7 +175,31 @@ export function checkpointReply(record: CheckpointRecord) {
   }
 }
 
-function tensorReply(tensor: StoredTensor) {
+/** The same, with what it takes on the disk where that is asked. */
+async function usedReply(service: Service, record: CheckpointRecord, usage = false) {
+  const shown = checkpointReply(record)
+  if (!usage) return shown
+  const { ownBytes, sharedBytes } = await service.checkpoints.use(record.id)
+  return { ...shown, own_bytes: ownBytes, shared_bytes: sharedBytes }
+}
+
+/** Tensors as replies show them, with their figures where these are asked. */
+export async function tensorReplies(
+  service: Service,
+  tensors: readonly StoredTensor[],
+  statistics: boolean | undefined,
+  signal: AbortSignal,
+) {
+  if (statistics !== true) return tensors.map(tensorReply)
+  const figures = await service.statisticsOfTensors(tensors, signal)
+  return tensors.map((tensor, place) => ({
+    ...tensorReply(tensor),
+    statistics: figuresReply(tensor.dtype, figures[place]),
+  }))
+}
+
+/** A tensor without its value. */
+export function tensorReply(tensor: StoredTensor) {
   const { name, dtype, shape } = tensor
   const head = { name, dtype, shape: [...shape] }
   if (tensor.form === 'plain') {

@@ -124,19 +124,26 @@ async function figuresOf(
 ): Promise<JsonValue> {
   const { value } = found
   const figures = await service.statistics.of(value, bins, signal)
-  const { histogram } = figures
   return {
     ...membersOf(found),
     dtype: value.dtype,
     shape: [...value.shape],
+    ...figuresReply(value.dtype, figures),
+  }
+}
+
+/** Figures of a value of that type as replies show them. */
+export function figuresReply(dtype: DType, figures: Statistics) {
+  const { histogram } = figures
+  return {
     of: figures.of,
     count: figures.count,
     zeros: figures.zeros,
     nans: figures.nans,
     infinities: figures.positiveInfinities + figures.negativeInfinities,
     negative_infinities: figures.negativeInfinities,
-    min: extremeJson(value.dtype, figures, figures.min),
-    max: extremeJson(value.dtype, figures, figures.max),
+    min: extremeJson(dtype, figures, figures.min),
+    max: extremeJson(dtype, figures, figures.max),
     mean: figures.mean ?? null,
     std: figures.std ?? null,
     histogram: { counts: [...histogram.counts], edges: [...histogram.edges] },
