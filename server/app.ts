@@ -16,7 +16,7 @@ import { documentHead, nameSchemas } from '../openapi/index.ts'
 import { type Service, serverClosing } from '../service/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { drain, essenceOf, registerBodies, wrongType } from './bodies.ts'
-import { answerBrokenRequest } from './broken-requests.ts'
+import { answerBrokenRequest, maxHeaderBytes } from './broken-requests.ts'
 import { refusalOf, replyWithProblem } from './errors.ts'
 import { registerJsonOnly } from './json-only.ts'
 import { createMetrics } from './metrics.ts'
@@ -83,7 +83,7 @@ export async function buildApp({
     routerOptions: { maxParamLength: 2 * service.limits.nameLength, caseSensitive: true },
     rewriteUrl: (request) => encodeNameSlashes(request.url ?? '/'),
     http: {
-      maxHeaderSize: 16 * 1024,
+      maxHeaderSize: maxHeaderBytes,
       headersTimeout: 30 * secondMs,
       connectionsCheckingInterval: 5 * secondMs,
     },

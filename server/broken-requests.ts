@@ -5,6 +5,9 @@ import type { Socket } from 'node:net'
 import { Refusal } from '../tensor/index.ts'
 import { problemOf } from './errors.ts'
 
+/** Bytes that a request's line and headers may have together. */
+export const maxHeaderBytes = 16 * 1024
+
 interface ParserError extends Error {
   /** Node's or llhttp's own word. */
   readonly code?: string
@@ -48,7 +51,7 @@ function refusalOf({ code, reason }: ParserError): Refusal {
     return new Refusal('DEADLINE_EXCEEDED', 'http/request-timeout', message)
   }
   if (code === 'HPE_HEADER_OVERFLOW') {
-    const message = 'The headers are larger than 16 KiB altogether, or too many.'
+    const message = `The headers are larger than ${maxHeaderBytes} bytes altogether, or too many.`
     return new Refusal('RESOURCE_EXHAUSTED', 'http/headers-too-large', message)
   }
   const problem = reason === undefined || reason === '' ? 'it cannot be read' : reason

@@ -5,9 +5,9 @@ import { isUtf8 } from 'node:buffer'
 import { Refusal } from '../tensor/index.ts'
 
 /** Lists and objects within each other. A tensor has at most 254 dimensions. */
-const mostDepth = 1_000
+export const mostDepth = 1_000
 /** Keys of one object. As many names as one request may list. */
-const mostKeys = 10_000
+export const mostKeys = 10_000
 
 /**
  * The value of a JSON text. Refuses INVALID_ARGUMENT: `http/empty-body`; `http/malformed-json` (no

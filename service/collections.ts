@@ -6,6 +6,7 @@ import type { CollectionMember, CollectionRecord, Json, Page, PageRequest } from
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { once } from './idempotency.ts'
+import { fixedLimits } from './limits.ts'
 import { checkCollectionName, checkContainerName, collectionKey } from './names.ts'
 import { unknownVariable } from './unknown-variable.ts'
 
@@ -146,8 +147,7 @@ async function withParts(
   })
 }
 
-/** Nested lists and objects deeper than this are refused: whoever reads them might not get through. */
-const deepest = 100
+const { collectionMemberDepth: deepestMember } = fixedLimits
 
 function checkMembers({ limits }: Context, members: readonly CollectionMember[]): void {
   const most = limits.collectionMembersPerRequest
@@ -175,7 +175,9 @@ function checkValue(value: Json, place: string): void {
       throw invalid(`${place} holds a number that no double can hold.`)
     }
     if (typeof inner !== 'object' || inner === null) continue
-    if (depth === deepest) throw invalid(`${place} is nested deeper than ${deepest} levels.`)
+    if (depth === deepestMember) {
+      throw invalid(`${place} is nested deeper than ${deepestMember} levels.`)
+    }
     for (const next of Object.values(inner)) waiting.push([next, depth + 1])
   }
 }

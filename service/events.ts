@@ -1,7 +1,7 @@
 // What changed, as a list without end: from the store's log as far back as it goes, then live, without
 // a gap or a repetition between the two. A listener that is slow is served from the log again, so what
 // waits for it in memory is bounded. It knows events and their places, and nothing of HTTP.
-import type { EventPlace, StoreEvent } from '../store/index.ts'
+import type { Bus, EventPlace, StoreEvent } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
 import { serverClosing } from './endings.ts'
@@ -46,6 +46,8 @@ export interface Events extends Pick<VersionWaits, 'waitForVersions'> {
     after: EventPlace | undefined,
     signal: AbortSignal,
   ): AsyncIterable<readonly Told[]>
+  /** How much of the log of events is kept at most: the newest commits, in so many bytes. */
+  readonly logKept: Bus['logKept']
   /** Listeners and waits under way. */
   size(): { readonly streams: number; readonly waits: number }
   /** Ends every listener's list and every wait, and refuses later ones. */
@@ -70,6 +72,7 @@ export function createEvents(context: Pick<Context, 'store' | 'limits'>): Events
       else signal.addEventListener('abort', () => listener.end(), { once: true })
       return listener.follow(after)
     },
+    logKept: context.store.bus.logKept,
     size: () => ({ streams: listeners.size, waits: waits.size }),
     end() {
       hasEnded = true

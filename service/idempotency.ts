@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto'
 import type { Committed, Idempotency } from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import type { Context } from './context.ts'
+import { fixedLimits } from './limits.ts'
 
-const longestKey = 255
+const { idempotencyKeyLength: longestKey } = fixedLimits
 
 /** What a request asks, in full; a function where saying it takes work that only a key needs. */
 export type Described = readonly unknown[] | (() => readonly unknown[])

@@ -23,7 +23,7 @@ export { type EventFilter, placeOfText, type Told, textOfPlace } from './events.
 export { archiveTools, zipTools } from './format-tools.ts'
 export type { FeedInput, GraphForm, LoadedGraph } from './graphs.ts'
 export type { LabelView } from './labels.ts'
-export type { Limits } from './limits.ts'
+export { fixedLimits, type Limits } from './limits.ts'
 export type { ModelStatus } from './models.ts'
 export { collectionKey } from './names.ts'
 export type { UpdateArguments } from './one-op.ts'

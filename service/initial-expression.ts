@@ -14,6 +14,7 @@ import {
   sameShape,
   type Tensor,
 } from '../tensor/index.ts'
+import { fixedLimits } from './limits.ts'
 
 const ops = ['add', 'sub', 'mul', 'div'] as const
 
@@ -43,7 +44,7 @@ interface Operated {
   readonly shape: PartialShape
 }
 
-const mostLevels = 16
+const { initializerDepth: mostLevels } = fixedLimits
 
 /** Whether a JSON value is meant as an expression. */
 export function isExpressionForm(json: unknown): json is ExpressionForm {

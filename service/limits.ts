@@ -56,6 +56,16 @@ export interface Limits {
   readonly statisticsQueued: number
 }
 
+/** Limits that are the same for every server; `GET /v1/limits` shows them with the others. */
+export const fixedLimits = {
+  /** Characters of an Idempotency-Key. */
+  idempotencyKeyLength: 255,
+  /** Lists and objects within each other in a member: whoever reads deeper ones might not get through. */
+  collectionMemberDepth: 100,
+  /** Expressions within each other in an initializer. */
+  initializerDepth: 16,
+} as const
+
 const mebibyte = 2 ** 20
 const gibibyte = 2 ** 30
 

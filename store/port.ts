@@ -618,6 +618,8 @@ export interface StoreEvent extends EventPlace {
 }
 
 export interface Bus {
+  /** How much of what it told the log keeps at most: the newest commits, in so many bytes. */
+  readonly logKept: { readonly commitCount: number; readonly byteLength: number }
   /** Calls `listener` for every later event; the returned function ends it. */
   subscribe(listener: (event: StoreEvent) => void): () => void
 }

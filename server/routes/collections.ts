@@ -112,7 +112,7 @@ function writeRoutes(app: App, service: Service): void {
         tags,
         summary: 'Append members, one or several (add_to_collection)',
         description:
-          'A member may join more than once. Limits: collection_members_per_request, collection_member_bytes and json_body_bytes of GET /v1/limits; values nest at most 100 levels.',
+          'A member may join more than once. Limits: collection_members_per_request, collection_member_bytes, collection_member_depth and json_body_bytes of GET /v1/limits.',
         operationId: 'addToCollection',
         params: namedCollection,
         querystring: Type.Object(containerQuery),

@@ -2,8 +2,11 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import type { Limits, Service } from '../../service/index.ts'
+import { fixedLimits, type Service } from '../../service/index.ts'
+import { maxHeaderBytes } from '../broken-requests.ts'
 import { status } from '../errors.ts'
+import { mostDepth, mostKeys } from '../json-reader.ts'
+import { snakeCased } from '../snake-case.ts'
 import { deviceRoutes } from './devices.ts'
 import { operationRoutes } from './operations.ts'
 import { emptyReply, nameParams, refusals } from './schemas.ts'
@@ -19,11 +22,13 @@ export function serviceRoutes(instance: FastifyInstance, service: Service): void
       schema: {
         tags: ['service'],
         summary: 'Every limit that a request can meet',
+        description:
+          'By name: _bytes and _ms say the unit, the others are counts; _length counts characters, _depth lists and objects within each other. event_log_commits and event_log_bytes say how far back GET /v1/events can resume, whichever is reached first.',
         operationId: 'getLimits',
         response: { [status.ok]: Type.Record(Type.String(), Type.Integer()) },
       },
     },
-    async () => limitsReply(service.limits),
+    async () => limitsReply(service),
   )
   app.get(
     '/v1/containers',
@@ -58,12 +63,15 @@ export function serviceRoutes(instance: FastifyInstance, service: Service): void
   )
 }
 
-/** The limits in snake case. */
-function limitsReply(limits: Limits): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(limits).map(([key, value]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
-    ]),
-  )
+/** Every limit, under its name in snake case. */
+function limitsReply({ limits, events: { logKept } }: Service): Record<string, number> {
+  return snakeCased({
+    ...limits,
+    ...fixedLimits,
+    jsonDepth: mostDepth,
+    jsonKeys: mostKeys,
+    headerBytes: maxHeaderBytes,
+    eventLogCommits: logKept.commitCount,
+    eventLogBytes: logKept.byteLength,
+  }) as Record<string, number>
 }

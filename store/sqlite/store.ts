@@ -135,7 +135,9 @@ export class SqliteStore implements Store {
       checkOpen: () => this.#checkOpen(),
       named: (valueId, error) => damage.named(valueId, error),
     })
+    const { eventCommitCount: commitCount, eventByteLength: byteLength } = parts.limits
     this.bus = {
+      logKept: { commitCount, byteLength },
       subscribe: (listener) => {
         this.#listeners.add(listener)
         return () => this.#listeners.delete(listener)

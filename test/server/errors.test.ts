@@ -260,6 +260,14 @@ t.test('refusals over HTTP', async (t) => {
     t.equal(ready.status, 200)
     t.match(ready.json, { ready: true, store: { writable: true, reason: null } })
     t.equal((await call('GET /v1/limits')).json.json_body_bytes, 2000)
+    t.match((await call('GET /v1/limits')).json, {
+      header_bytes: 16_384,
+      json_depth: 1000,
+      json_keys: 10_000,
+      idempotency_key_length: 255,
+      event_log_commits: 100_000,
+      event_log_bytes: 256 * 2 ** 20,
+    })
     const { devices } = (await call('GET /v1/devices')).json
     t.same(
       fieldsOf(devices).filter((field) => !/^[a-z0-9_]+$/.test(field)),
