@@ -174,7 +174,10 @@ export interface Engine {
 
 /** What the engine needs from its owner. */
 export interface EngineOptions {
-  /** Content of a value of the store that a run needs and that is not resident (strings as `packStrings`). */
+  /**
+   * Content of a value of the store that a run needs and that is not resident (strings as `packStrings`).
+   * The bytes are the engine's from then on: their memory goes over to its thread.
+   */
   readonly readValue: (value: ValueKey) => Promise<Uint8Array>
   /** `auto`: a real GPU if there is one, else the CPU; or a device name; or `reference`. */
   readonly device: string

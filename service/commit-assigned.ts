@@ -11,7 +11,8 @@ import type {
 } from '../store/index.ts'
 import { fitsShape } from '../tensor/index.ts'
 import type { Context } from './context.ts'
-import { contentOfTensor, type TensorContent } from './tensor-content.ts'
+import { heldContent } from './held-content.ts'
+import type { TensorContent } from './tensor-content.ts'
 
 /** A new value, which the engine holds or which is at hand, and the variable that it is for. */
 export type Destination = (
@@ -108,7 +109,7 @@ async function stagedOf(
   if (base !== undefined && dirty !== undefined && record?.value?.valueId === base) {
     return staging.addPatched(base, patchesOf(engine, handle, dirty))
   }
-  return staging.add(contentOfTensor(await engine.read(handle)))
+  return staging.add(await heldContent(engine, assigned))
 }
 
 /** Ranges and bytes that are read from a device at once, at most. */

@@ -148,7 +148,10 @@ class WorkerEngine implements Engine {
 
   async #giveValue(worker: Worker, id: number, value: ValueKey): Promise<void> {
     try {
-      const bytes = Uint8Array.from(await this.#options.readValue(value))
+      const given = await this.#options.readValue(value)
+      const { buffer } = given
+      const isWhole = given.byteLength === buffer.byteLength && buffer instanceof ArrayBuffer
+      const bytes = isWhole ? (given as Uint8Array<ArrayBuffer>) : new Uint8Array(given)
       const message: ToWorker = { kind: 'value', id, bytes }
       worker.postMessage(message, [bytes.buffer])
     } catch (error) {

@@ -42,7 +42,7 @@ async function started(
       store.reads++
       const bytes = store.values[value]
       if (bytes === undefined) throw new Refusal('DATA_LOSS', 'value/lost', `no value ${value}`)
-      return bytes
+      return bytes.slice()
     },
     ...options,
   })
