@@ -116,7 +116,7 @@ export async function openNpy(
 
 async function readHeader(source: ByteSource): Promise<{ header: string; end: number }> {
   if (source.byteLength < 10) throw damaged('bad-magic', `has ${source.byteLength} bytes only`)
-  const start = await source.read(0, 10)
+  const start = await source.read(0, 8)
   if (magic.some((byte, index) => start[index] !== byte)) {
     throw damaged('bad-magic', 'does not begin as an .npy file does')
   }

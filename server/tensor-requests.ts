@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { openNpy, openSafetensors, tensorOfJson, tensorOfProto } from '../formats/index.ts'
 import { decodeTensorProto, type JsonValue, WireError } from '../proto/index.ts'
 import {
+  arrivingFile,
   contentOfTensor,
   type Declaration,
   type Service,
@@ -47,23 +48,27 @@ export async function withTensorInput<T>(
   if (type === tensorTypes.raw) {
     return work((declared) => rawContent(request, declared, limits.tensorBytes))
   }
-  const body = limited(streamOf(request), limits.tensorBytes)
+  const file = arrivingFile(limited(streamOf(request), limits.tensorBytes))
   const folder = service.spool.folder(limits.tensorBytes)
+  const kept = () => folder.keep(file.rest(), true)
+  const byteLength = lengthHeader(request)
+  // What says at its start all that it holds is taken in as it comes, where its length is known.
+  const arriving = async () => (byteLength === undefined ? kept() : file.forward(byteLength))
   try {
     return await work(async () => {
-      const source = await folder.keep(body)
       switch (type) {
         case tensorTypes.npy:
-          return openNpy(source, 'value')
+          return openNpy(await arriving(), 'value')
         case tensorTypes.safetensors:
-          return onlyTensor(source)
+          return onlyTensor(await arriving())
         case tensorTypes.protobuf:
-          return protoContent(source, limits.feedBytes)
+          return protoContent(await kept(), limits.feedBytes)
         default:
           throw wrongType(type, tensorBodyTypes)
       }
     })
   } finally {
+    await file.end()
     await folder.discard()
   }
 }

@@ -14,6 +14,7 @@ export type {
   ValueRecord,
   VariableRecord,
 } from '../store/index.ts'
+export { arrivingFile } from './arriving-file.ts'
 export type { BatchOperation, BatchResult } from './batch.ts'
 export type { DownloadFormat, UploadForm } from './checkpoint-files.ts'
 export type { Residence } from './devices.ts'
