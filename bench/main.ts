@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { type Measured, measure, type Row, tableOf } from './frame.ts'
 import { checkpointRows } from './rows/checkpoint.ts'
 import { fileRows } from './rows/files.ts'
+import { gigabyteRows } from './rows/gigabyte.ts'
 import { httpRows } from './rows/http.ts'
 import { initializeRows } from './rows/initialize.ts'
 import { largeRows } from './rows/large.ts'
@@ -21,7 +22,7 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, large, checkpoint, files, initialize, scale or predict (may be repeated)
+  --group NAME    http, large, checkpoint, gigabyte, files, initialize, scale or predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -51,7 +52,7 @@ async function main(): Promise<void> {
       process.stderr.write(`${row.name}: ${measured.ratio.toFixed(2)} of ${row.against.name}\n`)
     }
   }
-  if (['http', 'large', 'checkpoint', 'files', 'initialize'].some(grouped)) {
+  if (['http', 'large', 'checkpoint', 'gigabyte', 'files', 'initialize'].some(grouped)) {
     const service = await startService()
     try {
       if (grouped('http')) {
@@ -64,6 +65,11 @@ async function main(): Promise<void> {
         notes.push(await growth())
       }
       if (grouped('checkpoint')) await run(await checkpointRows(service))
+      if (grouped('gigabyte')) {
+        const { rows, growth } = await gigabyteRows(service)
+        await run(rows)
+        notes.push(await growth())
+      }
       if (grouped('files')) {
         const { rows, growth, close } = await fileRows(service)
         await run(rows).finally(close)
