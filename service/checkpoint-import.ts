@@ -39,6 +39,8 @@ export interface UploadRequest {
   /** Which checkpoint of an archive is meant, where there are several: its prefix, or any file of it. */
   readonly prefix?: string | undefined
   readonly idempotencyKey?: string | undefined
+  /** Who turns the labels, as their histories are to say. */
+  readonly actor?: string | undefined
 }
 
 /** What a file is said to be; `any`: its first bytes say. */
@@ -180,7 +182,7 @@ function singleFile(file: ByteSource): FileSet {
 
 async function importTensors(
   context: Context,
-  { container, step: givenStep, labels, idempotencyKey }: UploadRequest,
+  { container, step: givenStep, labels, idempotencyKey, actor }: UploadRequest,
   { tensors, step: ownStep, metadata = {} }: FileContents,
 ): Promise<CheckpointRecord> {
   if (tensors.length === 0) {
@@ -200,7 +202,7 @@ async function importTensors(
       ['upload', container, step, labels, digests],
       (idempotency) =>
         context.store.catalogue.commit(
-          [{ kind: 'import_checkpoint', container, entries, step, metadata, labels }],
+          [{ kind: 'import_checkpoint', container, entries, step, metadata, labels, actor }],
           idempotency,
         ),
     )

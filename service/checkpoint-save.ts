@@ -38,6 +38,8 @@ export interface SaveRequest {
   readonly labels: readonly string[]
   readonly metadata: Readonly<Record<string, Json>>
   readonly idempotencyKey?: string | undefined
+  /** Who turns the labels, as their histories are to say. */
+  readonly actor?: string | undefined
 }
 
 /** Refuses what no variables could make right: names that are none, selections that contradict. */
@@ -77,7 +79,7 @@ export async function saveCheckpoint(
   watch?: Watch,
 ): Promise<CheckpointRecord> {
   checkSave(context, request)
-  const { container, step, labels, metadata, idempotencyKey, ...selection } = request
+  const { container, step, labels, metadata, idempotencyKey, actor, ...selection } = request
   const { catalogue } = context.store
   const described = { container, step, labels, metadata, ...selection }
   const committed = await once(
@@ -93,6 +95,7 @@ export async function saveCheckpoint(
         step,
         metadata,
         labels,
+        actor,
       }
       checkGoing(watch?.signal)
       return catalogue.commit([change], idempotency).catch((error: unknown) => {

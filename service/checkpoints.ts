@@ -38,7 +38,8 @@ export interface Checkpoints {
       readonly metadata?: Readonly<Record<string, Json>> | undefined
     },
   ): Promise<CheckpointRecord>
-  remove(ref: string): Promise<void>
+  /** Labels that point to it go with it: `actor` is who took them off. */
+  remove(ref: string, actor?: string): Promise<void>
 }
 
 /** The checkpoints of a store. */
@@ -71,7 +72,7 @@ export function createCheckpoints(context: Context): Checkpoints {
       ])
       return get(id)
     },
-    async remove(ref) {
+    async remove(ref, actor) {
       const record = await get(ref)
       if (record.pinned) {
         throw new Refusal(
@@ -81,7 +82,7 @@ export function createCheckpoints(context: Context): Checkpoints {
           { fix: 'Unpin it with PATCH {"pinned": false} first.', names: { checkpoint: record.id } },
         )
       }
-      await catalogue.commit([{ kind: 'delete_checkpoint', id: record.id }])
+      await catalogue.commit([{ kind: 'delete_checkpoint', id: record.id, actor }])
     },
   }
 }

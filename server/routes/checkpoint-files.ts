@@ -2,7 +2,13 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { Checkpoint, encodingQuery, FileBody, sliceQuery } from '../../openapi/index.ts'
+import {
+  actorHeader,
+  Checkpoint,
+  encodingQuery,
+  FileBody,
+  sliceQuery,
+} from '../../openapi/index.ts'
 import type { DownloadFormat, Service, UploadForm } from '../../service/index.ts'
 import {
   checkpointTypes,
@@ -88,7 +94,7 @@ function uploadRoute(app: App, service: Service): void {
             }),
           ),
         }),
-        headers: writeHeaders,
+        headers: Type.Object({ ...writeHeaders.properties, ...actorHeader }),
         body: FileBody,
         response: {
           [status.created]: Checkpoint,
@@ -105,6 +111,7 @@ function uploadRoute(app: App, service: Service): void {
           labels: query.label === undefined ? [] : [query.label],
           prefix: query.prefix,
           idempotencyKey: headers['idempotency-key'],
+          actor: headers['x-holdfast-actor'],
         },
         {
           form: formOf(request.raw.headers['content-type']),

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { Checkpoint, Operation, SaveCheckpoint } from '../../openapi/index.ts'
+import { actorHeader, Checkpoint, Operation, SaveCheckpoint } from '../../openapi/index.ts'
 import type { Json, Service } from '../../service/index.ts'
 import { status } from '../errors.ts'
 import { checkpointReply } from './checkpoints.ts'
@@ -22,7 +22,7 @@ export function checkpointSaveRoute(instance: FastifyInstance, service: Service)
           'Costs a row for each variable: values are kept once, however many checkpoints hold them. Refused as a whole where there is nothing to save or a variable has no value. With async it is an operation, which can be cancelled until it is committed.',
         operationId: 'saveCheckpoint',
         querystring: Type.Object(containerQuery),
-        headers: writeHeaders,
+        headers: Type.Object({ ...writeHeaders.properties, ...actorHeader }),
         body: SaveCheckpoint,
         response: {
           [status.created]: Checkpoint,
@@ -52,6 +52,7 @@ export function checkpointSaveRoute(instance: FastifyInstance, service: Service)
         labels,
         metadata: (body.metadata ?? {}) as Record<string, Json>,
         idempotencyKey: headers['idempotency-key'],
+        actor: headers['x-holdfast-actor'],
       }
       if (body.async !== true) {
         const record = await service.checkpoints.save(request)
@@ -59,7 +60,7 @@ export function checkpointSaveRoute(instance: FastifyInstance, service: Service)
         return checkpointReply(record)
       }
       service.checkpoints.checkSave(request)
-      const { idempotencyKey: key, ...described } = request
+      const { idempotencyKey: key, actor: _actor, ...described } = request
       const operation = service.operations.start(
         'save_checkpoint',
         async (report, signal) =>

@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import {
+  actorHeader,
   Checkpoint,
   CheckpointDetail,
   CheckpointPage,
@@ -145,16 +146,19 @@ function changeRoutes(app: App, service: Service): void {
       schema: {
         tags,
         summary: 'Delete a checkpoint',
+        description:
+          'Labels that point to it are taken off. Its space is free once nothing else holds what it held: after about a minute, or by POST /v1/store:sweep.',
         operationId: 'deleteCheckpoint',
         params: idParams,
+        headers: Type.Object(actorHeader),
         response: {
           [status.noContent]: emptyReply('Deleted'),
           ...refusals('NOT_FOUND', 'FAILED_PRECONDITION'),
         },
       },
     },
-    async ({ params }, reply) => {
-      await service.checkpoints.remove(params.id)
+    async ({ params, headers }, reply) => {
+      await service.checkpoints.remove(params.id, headers['x-holdfast-actor'])
       return reply.code(status.noContent).send()
     },
   )

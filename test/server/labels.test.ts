@@ -81,6 +81,27 @@ t.test('labels over HTTP', async (t) => {
     t.equal((await call('POST /v1/checkpoints/labels/nope:rollback')).status, 404)
   })
 
+  t.test('who saved, imported and deleted turned the labels', async (t) => {
+    const headers = { 'x-holdfast-actor': 'cron' }
+    const saved = await call('POST /v1/checkpoints', { json: { labels: ['nightly'] }, headers })
+    const { id } = saved.json
+    const { bytes } = await call(`GET /v1/checkpoints/${id}:download?format=safetensors`)
+    const imported = await call('POST /v1/checkpoints:upload?label=nightly', {
+      body: bytes,
+      headers: { 'content-type': 'application/x-safetensors', 'x-holdfast-actor': 'ann' },
+    })
+    await call(`DELETE /v1/checkpoints/${imported.json.id}`, by('bob'))
+    const { json } = await call('GET /v1/checkpoints/labels/nightly')
+    t.match(json, { checkpoint: null, changed_by: 'bob' })
+    t.match(json.history, [
+      { checkpoint: null, changed_by: 'bob' },
+      { checkpoint: imported.json.id, changed_by: 'ann' },
+      { checkpoint: id, changed_by: 'cron' },
+    ])
+    const long = await call(`PUT /v1/checkpoints/${id}/labels/x`, by('x'.repeat(201)))
+    t.equal(long.status, 400)
+  })
+
   t.test('a label that was taken off points nowhere, and can be had back', async (t) => {
     const id = await save(['off'])
     const other = await save()
