@@ -76,7 +76,8 @@ async function main(): Promise<void> {
         note(await runSessionFile(bench.engine, device, file, lines(join(folder, file)), named))
       }
       if (wanted('gradients.jsonl')) {
-        note(await runGradientFile(device, lines(join(folder, 'gradients.jsonl')), named))
+        const path = join(folder, 'gradients.jsonl')
+        note(await runGradientFile(bench.engine, device, lines(path), named))
       }
       for (const place of ['conformance/saved_models', 'fixtures/saved_models'].filter(wanted)) {
         note(await runSavedModels(bench, device, join(shared, place), place, named))

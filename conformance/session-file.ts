@@ -1,6 +1,7 @@
 // The files of session cases, one case a line.
 import type { Engine } from '../engine/index.ts'
 import type { SessionCase } from './case.ts'
+import { type GradientCase, runGradientCase } from './gradient-case.ts'
 import type { CaseResult, FileResult } from './outcome.ts'
 import { runSessionCase } from './session-case.ts'
 
@@ -23,15 +24,18 @@ export async function runSessionFile(
   return { file, device, cases }
 }
 
-/** Gradient cases count as missing: there is no gradient builder yet. */
+/** Runs the wanted gradient cases, in order. */
 export async function runGradientFile(
+  engine: Engine,
   device: string,
   lines: readonly string[],
   wanted: Wanted,
 ): Promise<FileResult> {
-  const cases = lines
-    .map((line) => (JSON.parse(line) as { readonly name: string }).name)
-    .filter(wanted)
-    .map((name): CaseResult => ({ name, outcome: { kind: 'missing', what: 'gradient builder' } }))
+  const cases: CaseResult[] = []
+  for (const line of lines) {
+    const recorded = JSON.parse(line) as GradientCase
+    if (!wanted(recorded.name)) continue
+    cases.push({ name: recorded.name, outcome: await runGradientCase(engine, recorded) })
+  }
   return { file: 'gradients.jsonl', device, cases }
 }

@@ -1,4 +1,6 @@
 // Graphs: what a GraphDef says, verified; names; which nodes a run needs and in which order.
+export * from './builder/index.ts'
+export * from './gradients/index.ts'
 export {
   type AttributeValue,
   type Body,

@@ -13,5 +13,6 @@ export {
   typesOf,
   type VariableSpec,
 } from './definition.ts'
+export { outputsOfOp } from './outputs.ts'
 export { definitionOf, isRefusedOp } from './registry.ts'
 export type * from './value.ts'
