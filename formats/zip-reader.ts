@@ -278,12 +278,17 @@ async function dataStart(source: ByteSource, member: Member): Promise<number> {
 /** The member's bytes, verified as a whole before the first are handed out. */
 function memberSource(packed: ByteSource, member: Member, tools: ArchiveTools): ByteSource {
   let opening: Promise<ByteSource> | undefined
+  const opened = () => {
+    opening ??= openMember(packed, member, tools)
+    return opening
+  }
   return {
     byteLength: member.length,
     async read(offset, length) {
-      opening ??= openMember(packed, member, tools)
-      const source = await opening
-      return source.read(offset, length)
+      return (await opened()).read(offset, length)
+    },
+    async *stream(offset, length) {
+      yield* streamRange(await opened(), offset, length)
     },
   }
 }
