@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { parentPort, type Transferable, workerData } from 'node:worker_threads'
 import { crc32c } from '@node-rs/crc32'
+import { freeMemory } from '../../tensor/index.ts'
 import { WorkerServer } from './calls.ts'
 import { ContentChecker } from './checker.ts'
 import { ChunkReader } from './chunk-reader.ts'
@@ -199,6 +200,7 @@ class BulkWorker {
         }
         writer ??= new PackWriter(this.#setup.directory, packName)
         writer.add(found.chunk, found.bytes)
+        freeMemory(found.bytes)
         moved.push(planned)
       }
       const reply: BulkCalls['merge']['reply'] = {

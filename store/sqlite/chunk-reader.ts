@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
-import { Refusal } from '../../tensor/index.ts'
+import { freeMemory, Refusal } from '../../tensor/index.ts'
 import type { ValueId } from '../port.ts'
 import { Connection } from './connection.ts'
 import { errorCodeOf, isDamage, refusalOfFailure } from './errors.ts'
@@ -85,6 +85,7 @@ export class ChunkReader {
       const problem =
         found.problem ?? (digest.equals(chunk.digest) ? undefined : 'its SHA-256 differs')
       if (problem !== undefined) damaged.push({ ordinal, digest: chunk.digest, problem })
+      freeMemory(bytes)
     }
     return { damaged }
   }
