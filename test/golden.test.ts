@@ -9,6 +9,9 @@ import type { Outcome } from '../conformance/outcome.ts'
 import { recordingsIn, runSavedModel } from '../conformance/saved-model-case.ts'
 import { runSessionCase } from '../conformance/session-case.ts'
 
+// Two devices go through all recordings: longer than tap's usual half a minute where much else runs.
+t.setTimeout(180_000)
+
 const golden = resolve(import.meta.dirname, 'golden')
 const shared = resolve(import.meta.dirname, '../../shared')
 

@@ -1,5 +1,6 @@
 // Collections over HTTP, as TensorFlow keeps them: order, membership, filters, limits.
 import t from 'tap'
+import { workMs } from '../helper/work.ts'
 import { type Reply, startServer, type TestServer } from './helper.ts'
 
 async function make(server: TestServer, ...names: readonly string[]): Promise<void> {
@@ -111,20 +112,20 @@ t.test(
     const name = 'a'.repeat(1000)
     const members = Array.from({ length: 300 }, () => ({ value: { name } }))
     await add(server, 'c', { members })
-    const begun = performance.now()
+    const begun = process.cpuUsage()
     for (const scope of ['(a+)+$', '(a?){300}b', '(a|a)*c', '((a*)*)*b']) {
       let longest = 0
-      let last = performance.now()
+      let last = process.cpuUsage()
       const timer = setInterval(() => {
-        longest = Math.max(longest, performance.now() - last)
-        last = performance.now()
+        longest = Math.max(longest, workMs(last))
+        last = process.cpuUsage()
       }, 1)
       const reply = await server.call(`GET /v1/collections/c?scope=${encodeURIComponent(scope)}`)
       clearInterval(timer)
       t.equal(reply.status, 200)
       t.ok(longest < 500, `the longest pause was ${longest.toFixed()} ms`)
     }
-    t.ok(performance.now() - begun < 20_000)
+    t.ok(workMs(begun) < 20_000)
   },
 )
 

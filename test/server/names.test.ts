@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { isProblem, layGround } from '../helper/ground.ts'
 import { exchange, requestText } from '../helper/raw.ts'
+import { workMs } from '../helper/work.ts'
 
 /** Names as they stand in a path, none of which can be made. */
 const impossible: Readonly<Record<string, string>> = {
@@ -143,9 +144,9 @@ t.test('filters are literal, whatever they look like, and take no time', async (
     '\\',
   ]) {
     for (const filter of ['prefix', 'scope', 'collection']) {
-      const begun = performance.now()
+      const before = process.cpuUsage()
       t.same(await found(`${filter}=${encodeURIComponent(pattern)}`), [], `${filter}=${pattern}`)
-      t.ok(performance.now() - begun < 1_000, `${filter}=${pattern} takes no time`)
+      t.ok(workMs(before) < 1_000, `${filter}=${pattern} takes no time`)
     }
   }
 })

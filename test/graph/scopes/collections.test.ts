@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Collections, collectionsOfVariable, scopeFilter } from '../../../graph/index.ts'
+import { workMs } from '../../helper/work.ts'
 
 t.test('a variable joins the global variables, and the trainable ones where it is', async (t) => {
   t.same(collectionsOfVariable(undefined, true), ['variables', 'trainable_variables'])
@@ -85,7 +86,7 @@ t.test('what is no pattern, or more than is known of patterns, is refused', asyn
 
 t.test('a pattern that is slow for backtracking is fast here', async (t) => {
   const matches = scopeFilter('(a+)+$')
-  const started = performance.now()
+  const before = process.cpuUsage()
   t.equal(matches(`${'a'.repeat(20_000)}!`), false)
-  t.ok(performance.now() - started < 1_000)
+  t.ok(workMs(before) < 1_000)
 })
