@@ -166,7 +166,9 @@ async function contentsOfArchive(
 ): Promise<FileContents> {
   const limits = { maxEntries: context.limits.checkpointTensors }
   if (await looksLikeTable(file)) {
-    return openCheckpoint(singleFile(file), undefined, checksumTools, limits)
+    return sayingWhatIsMissing(() =>
+      openCheckpoint(singleFile(file), undefined, checksumTools, limits),
+    )
   }
   const files = await openArchive(file, archiveTools(folder), archiveLimits(context))
   const isNpz = files.names.length > 0 && files.names.every((name) => name.endsWith('.npy'))
@@ -174,6 +176,21 @@ async function contentsOfArchive(
   const model = prefix === undefined ? findSavedModel(files) : undefined
   const wanted = model === undefined ? prefix : `${model}variables/variables`
   return openCheckpoint(files, wanted, checksumTools, limits)
+}
+
+/** What is no V1 checkpoint by itself is mostly the index of a bundle, whose values are elsewhere. */
+async function sayingWhatIsMissing(open: () => Promise<FileContents>): Promise<FileContents> {
+  try {
+    return await open()
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.reason !== 'bundle/bad-header') throw error
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'checkpoint/lone-file',
+      'The file is one of several that make a checkpoint, such as the index of a bundle; by itself it has no values.',
+      { fix: 'Send all of them as one: tar c model.ckpt-7.*', cause: error },
+    )
+  }
 }
 
 function singleFile(file: ByteSource): FileSet {

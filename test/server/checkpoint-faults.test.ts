@@ -388,8 +388,8 @@ const faults: Readonly<Record<string, readonly Fault[]>> = {
     [raw, () => text('no archive'), 422, 'archive/unknown-kind'],
     [raw, () => tarOf({ readme: text('nothing here') }), 422, 'checkpoint/not-found'],
     [safe, () => safetensorsOf('{}', new Uint8Array()), 422, 'checkpoint/no-tensors'],
-    [raw, () => index, 422, /^bundle\//],
-    [raw, () => text('SQLite format 3\0 and nothing else'), 501, 'checkpoint/no-single-file'],
+    [raw, () => index, 422, 'checkpoint/lone-file'],
+    [raw, () => text('SQLite format 3\0 and nothing else'), 422, 'checkpoint/foreign-file'],
   ],
 }
 
