@@ -18,7 +18,9 @@ import { equationOps } from './equations.ts'
 import { fakeQuantizationOps } from './fake-quantization.ts'
 import { fourierOps } from './fourier.ts'
 import { gatherOps } from './gather.ts'
+import { imageGradientOps } from './image-gradients.ts'
 import { linalgOps } from './linalg.ts'
+import { listArithmeticOps } from './list-arithmetic.ts'
 import { listOps } from './lists.ts'
 import { lookupOps } from './lookup.ts'
 import { movementOps } from './movement.ts'
@@ -110,6 +112,9 @@ const families = [
   resizeGradientOps,
   equationOps,
   randomRateOps,
+  imageGradientOps,
+  // In place of elementwise ones.
+  listArithmeticOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

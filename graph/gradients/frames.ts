@@ -170,6 +170,14 @@ export class Frames {
     return frame
   }
 
+  /** A name like `name` that no frame has: frames of one name and one parent are one frame. */
+  newName(name: string): string {
+    const taken = new Set([...this.#children.values()].flatMap((frames) => [...frames.keys()]))
+    let suffix = 1
+    while (taken.has(`${name}_${suffix}`)) suffix++
+    return `${name}_${suffix}`
+  }
+
   /** Notes that a node runs in a frame. */
   place(node: BuiltNode, frame: LoopFrame | undefined): void {
     this.#frameOf.set(node, frame)

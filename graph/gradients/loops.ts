@@ -55,8 +55,7 @@ export class GradientLoop implements BuildContext {
     this.forwardExits = [...forward.exits]
     this.pendingExits = this.forwardExits.length
     this.#counter = this.#countForward()
-    const name = this.#builder.within(null, () => this.#builder.uniqueName(forward.name))
-    this.frame = frames.child(outer?.frame, name)
+    this.frame = frames.child(outer?.frame, frames.newName(forward.name))
     const { condition, pivot, sync } = this.#countBackward()
     this.condition = condition
     this.#bodyPivot = pivot
