@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Measured, measure, type Row, tableOf } from './frame.ts'
 import { checkpointRows } from './rows/checkpoint.ts'
+import { checkpointsManyRows } from './rows/checkpoints-many.ts'
 import { fileRows } from './rows/files.ts'
 import { gigabyteRows } from './rows/gigabyte.ts'
 import { httpRows } from './rows/http.ts'
@@ -22,7 +23,8 @@ const help = `Measures Holdfast against rivals and physical limits; ratios withi
   npm run bench [-- options]
 
   --only TEXT     only rows whose name holds TEXT (may be repeated)
-  --group NAME    http, large, checkpoint, gigabyte, files, initialize, scale or predict (may be repeated)
+  --group NAME    http, large, checkpoint, gigabyte, files, initialize, scale, checkpoints or
+                  predict (may be repeated)
   --keep NAME     writes bench/results/NAME.md and NAME.json
 `
 
@@ -86,6 +88,10 @@ async function main(): Promise<void> {
   }
   if (grouped('scale')) {
     const { rows, close } = await scaleRows()
+    await run(rows).finally(close)
+  }
+  if (grouped('checkpoints')) {
+    const { rows, close } = await checkpointsManyRows()
     await run(rows).finally(close)
   }
   if (grouped('predict')) {

@@ -147,15 +147,26 @@ export function stretchQuery(filter: CheckpointFilter, before: number, count: nu
   }
 }
 
+/** Where a walk begins, and how long its first stretch and its longest ones are. */
+interface Strides {
+  readonly before: number
+  readonly first: number
+  readonly most: number
+}
+
+/** Each stretch is so many times as long as the one before: most lists find what they want at once. */
+const strideGrowth = 4
+
 /** Calls `visit` with stretches of what a list walks over, newest first, until it says that it has enough. */
 async function walk(
   connection: Connection,
   filter: CheckpointFilter,
-  { before: start, count }: { before: number; count: number },
+  { before: start, first, most }: Strides,
   turn: Turn,
   visit: (from: number, before: number) => boolean,
 ): Promise<void> {
-  for (let before = start; ; ) {
+  let before = start
+  for (let count = Math.min(first, most); ; count = Math.min(count * strideGrowth, most)) {
     const next = turn(() => {
       const { sql, parameters } = stretchQuery(filter, before, count)
       const found = connection.get<{ first: number | null; count: number }>(sql, ...parameters)
@@ -186,7 +197,8 @@ export async function listCheckpoints(
   const rows: CheckpointRow[] = []
   const before = startOf(page)
   const byMetadata = Object.entries(filter.metadata ?? {})
-  await walk(connection, filter, { before, count: checkpointsPerTurn }, turn, (from, before) => {
+  const strides = { before, first: wanted, most: checkpointsPerTurn }
+  await walk(connection, filter, strides, turn, (from, before) => {
     const limit = byMetadata.length > 0 ? checkpointsPerTurn : wanted - rows.length
     const { sql, parameters } = checkpointListQuery(filter, { before, from, limit })
     for (const row of connection.all<CheckpointRow>(sql, ...parameters)) {
@@ -307,7 +319,8 @@ export async function entryHistory(
   const held = new Map<number, { row: HeldRow; entries: CheckpointEntry[] }>()
   const before = startOf(page)
   const walked = { container: filter.container }
-  await walk(connection, walked, { before, count: lookupsPerTurn }, turn, (from, before) => {
+  const strides = { before, first: page.limit + 1, most: lookupsPerTurn }
+  await walk(connection, walked, strides, turn, (from, before) => {
     const found = new Map<number, { row: HeldRow; entries: CheckpointEntry[] }>()
     const whole = new Set<number>()
     for (const isOfParts of [false, true]) {
