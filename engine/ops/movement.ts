@@ -14,7 +14,7 @@ import {
   invalid,
   shapeFrom,
 } from './shapes.ts'
-import { stridedSliceOf } from './strided-slice.ts'
+import { maskAttributes, stridedSliceOf } from './strided-slice.ts'
 import type { TensorValue } from './value.ts'
 
 /** Where an element of the result comes from: an input and a position in it; undefined: the fill. */
@@ -147,15 +147,7 @@ const stridedSlice = defineOp({
   name: 'StridedSlice',
   inputs: ['input: T', 'begin: Index', 'end: Index', 'strides: Index'],
   outputs: ['output: T'],
-  attributes: [
-    'T: type',
-    'Index: {int16, int32, int64}',
-    'begin_mask: int = 0',
-    'end_mask: int = 0',
-    'ellipsis_mask: int = 0',
-    'new_axis_mask: int = 0',
-    'shrink_axis_mask: int = 0',
-  ],
+  attributes: ['T: type', 'Index: {int16, int32, int64}', ...maskAttributes],
   lower: (at) => {
     const input = at.input('input')
     const { begin, strides, processing, final } = stridedSliceOf(at, input.shape)
@@ -168,15 +160,7 @@ const stridedSliceGrad = defineOp({
   name: 'StridedSliceGrad',
   inputs: ['shape: Index', 'begin: Index', 'end: Index', 'strides: Index', 'dy: T'],
   outputs: ['output: T'],
-  attributes: [
-    'T: type',
-    'Index: {int32, int64}',
-    'begin_mask: int = 0',
-    'end_mask: int = 0',
-    'ellipsis_mask: int = 0',
-    'new_axis_mask: int = 0',
-    'shrink_axis_mask: int = 0',
-  ],
+  attributes: ['T: type', 'Index: {int32, int64}', ...maskAttributes],
   lower: (at) => {
     const shape = shapeFrom(at.contentOf(at.input('shape')))
     const { begin, strides, processing } = stridedSliceOf(at, shape)

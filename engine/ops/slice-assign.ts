@@ -17,7 +17,7 @@ import { isKernelType } from './common.ts'
 import { defineOp, type Lowering, type OpDefinition } from './definition.ts'
 import { gathered } from './host-movement.ts'
 import { integersOf } from './shapes.ts'
-import { type StridedSlice, stridedSliceOf } from './strided-slice.ts'
+import { maskAttributes, type StridedSlice, stridedSliceOf } from './strided-slice.ts'
 import type { Stretch, TensorValue } from './value.ts'
 import { parametersOf, variableIn } from './variables.ts'
 
@@ -153,15 +153,7 @@ function placesOf(
   return { positions, isInside: b.and(...terms) }
 }
 
-const sliceAttributes = [
-  'T: type',
-  'Index: {int16, int32, int64}',
-  'begin_mask: int = 0',
-  'end_mask: int = 0',
-  'ellipsis_mask: int = 0',
-  'new_axis_mask: int = 0',
-  'shrink_axis_mask: int = 0',
-]
+const sliceAttributes = ['T: type', 'Index: {int16, int32, int64}', ...maskAttributes]
 
 const sliceInputs = ['begin: Index', 'end: Index', 'strides: Index']
 

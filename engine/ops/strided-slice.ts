@@ -4,6 +4,15 @@ import type { Shape } from '../../tensor/index.ts'
 import type { Lowering } from './definition.ts'
 import { integersOf, invalid } from './shapes.ts'
 
+/** Attributes that every op on a strided slice has. */
+export const maskAttributes = [
+  'begin_mask: int = 0',
+  'end_mask: int = 0',
+  'ellipsis_mask: int = 0',
+  'new_axis_mask: int = 0',
+  'shrink_axis_mask: int = 0',
+] as const
+
 /** A strided slice of a known shape: what is read, and the shape that it ends in. */
 export interface StridedSlice {
   readonly begin: readonly number[]
