@@ -27,6 +27,7 @@ export function chooseType<Offer extends string>(
     'INVALID_ARGUMENT',
     'http/not-acceptable',
     `The reply can be ${offers.join(', ')}; accept asks for ${accept}.`,
+    { fix: `Ask for ${offers.length === 1 ? 'that' : 'one of these'}, or leave accept out.` },
   )
 }
 

@@ -20,6 +20,7 @@ export function namesOf(text: string, most: number): readonly string[] {
     'INVALID_ARGUMENT',
     'http/invalid-querystring',
     `names lists 1 to ${most} variables, separated by commas; ${names.length} were given.`,
+    { fix: names.length === 0 ? 'Write ?names=a,b.' : 'Ask several times.' },
   )
 }
 

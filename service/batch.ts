@@ -113,6 +113,7 @@ function checkSize({ operations, byteLength }: BatchRequest, limits: Limits): vo
     operations.length === 0 ? 'INVALID_ARGUMENT' : 'RESOURCE_EXHAUSTED',
     operations.length === 0 ? 'batch/empty' : 'tensor/batch-too-large',
     `A batch has 1 to ${batchOperations} operations; ${operations.length} were given.`,
+    operations.length === 0 ? {} : { fix: 'Send several batches; each is all or nothing.' },
   )
 }
 
@@ -228,7 +229,8 @@ function tooLate(runTimeoutMs: number): Refusal {
   return new Refusal(
     'DEADLINE_EXCEEDED',
     'run/deadline',
-    `The batch took longer than the ${runTimeoutMs} ms that a run may take.`,
+    `The batch took longer than the ${runTimeoutMs} ms that a run may take; nothing was written.`,
+    { fix: 'Send several smaller batches.' },
   )
 }
 

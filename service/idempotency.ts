@@ -53,6 +53,7 @@ export function checkKey(key: string): void {
     'INVALID_ARGUMENT',
     'idempotency/invalid-key',
     `An Idempotency-Key has 1 to ${longestKey} characters; ${key.length} were given.`,
+    { fix: 'Use a fresh random text, such as a UUID, for every new request.' },
   )
 }
 

@@ -265,6 +265,7 @@ function badBins(bins: number, most: number): Refusal {
     'INVALID_ARGUMENT',
     'statistics/invalid',
     `A histogram has 1 to ${most} bins; ${bins} were asked for.`,
+    { fix: 'See statistics_bins of GET /v1/limits.' },
   )
 }
 
