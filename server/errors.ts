@@ -103,6 +103,8 @@ const exceptions: Readonly<Partial<Record<Code, Readonly<Record<string, number>>
     'graph/': 413,
     'bundle/': 413,
     'safetensors/': 413,
+    'npy/': 413,
+    'tensor-proto/': 413,
     'store/': 507,
     'engine/': 507,
     'device/': 507,
