@@ -50,12 +50,14 @@ import { validatorCompiler } from './validation.ts'
 export interface AppOptions {
   readonly service: Service
   readonly logLevel: string
+  /** Above this the thread has too much to do and refuses requests; 0: never. 2 seconds unless given. */
+  readonly mostEventLoopDelayMs?: number | undefined
   /** Told of every route as it is added. */
   readonly onRoute?: ((route: RouteOptions) => void) | undefined
 }
 
 const secondMs = 1000
-const mostEventLoopDelayMs = 2 * secondMs
+const usualEventLoopDelayMs = 2 * secondMs
 
 const docsPolicy =
   "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
@@ -64,6 +66,7 @@ const docsPolicy =
 export async function buildApp({
   service,
   logLevel,
+  mostEventLoopDelayMs = usualEventLoopDelayMs,
   onRoute,
 }: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
@@ -109,7 +112,7 @@ export async function buildApp({
   })
   registerClosing(app)
   registerBodies(app)
-  await registerPlugins(app)
+  await registerPlugins(app, mostEventLoopDelayMs)
   await app.register(async (routes) => {
     // Routes whose replies are JSON and may be long. Tensors and files go as they are.
     await routes.register(compress, {
@@ -168,9 +171,9 @@ function registerClosing(app: FastifyInstance): void {
   })
 }
 
-async function registerPlugins(app: FastifyInstance): Promise<void> {
+async function registerPlugins(app: FastifyInstance, maxEventLoopDelay: number): Promise<void> {
   await app.register(underPressure, {
-    maxEventLoopDelay: mostEventLoopDelayMs,
+    maxEventLoopDelay,
     // Event loop utilization is no measure here: it reads 1.0 while a device is waited for.
     exposeStatusRoute: false,
     retryAfter: 1,

@@ -49,7 +49,8 @@ export async function openComposed(parts: Parts): Promise<ComposedServer> {
   const spool = await openSpool(join(directory, 'spool'))
   const wrapped = wrapStore(store)
   const service = createService({ store: wrapped, engine, spool, engineLosses, clock, log, limits })
-  const app = await buildApp({ service, logLevel: 'silent' })
+  // Other processes must not make a test's server refuse requests.
+  const app = await buildApp({ service, logLevel: 'silent', mostEventLoopDelayMs: 0 })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     base,

@@ -296,9 +296,24 @@ t.test(
   },
 )
 
+t.test('a thread that has too much to do says so', async (t) => {
+  const { service } = await startServer(t)
+  const app = await buildApp({ service, logLevel: 'silent', mostEventLoopDelayMs: 20 })
+  t.teardown(() => app.close())
+  let reply = await app.inject('/healthz')
+  for (let tries = 0; tries < 100 && reply.statusCode === 200; tries++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    reply = await app.inject('/healthz')
+  }
+  t.match(reply.json(), { status: 503, code: 'UNAVAILABLE', reason: 'server/overloaded' })
+  t.equal(reply.headers['retry-after'], '1')
+})
+
 t.test('a server that ends refuses what still comes as a problem', async (t) => {
   const { base, service } = await startServer(t)
-  const app = await buildApp({ service, logLevel: 'silent' })
+  // Other processes must not make a test's server refuse requests.
+  const app = await buildApp({ service, logLevel: 'silent', mostEventLoopDelayMs: 0 })
   let release = () => {}
   const held = new Promise<void>((resolve) => {
     release = resolve

@@ -64,7 +64,8 @@ export async function startServer(
     limits,
     log: () => undefined,
   })
-  const app = await buildApp({ service, logLevel: 'silent' })
+  // Other processes must not make a test's server refuse requests.
+  const app = await buildApp({ service, logLevel: 'silent', mostEventLoopDelayMs: 0 })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()
