@@ -13,6 +13,7 @@ export {
 } from './graph.ts'
 export { type Loop, type Unit, unitsOf } from './loop.ts'
 export { parseTensorName, type TensorName } from './name.ts'
+export * from './optimizers/index.ts'
 export { isBackEdge, runningOrder } from './order.ts'
 export { type Pattern, patternOf } from './pattern.ts'
 export * from './scopes/index.ts'

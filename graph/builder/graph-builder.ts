@@ -37,7 +37,7 @@ export class GraphBuilder {
   readonly catalogue: OpCatalogue
   readonly #byName = new Map<string, BuiltNode>()
   readonly #names = new NameScopes()
-  readonly #scopesSeen = new Set<string>()
+  readonly #seen = new Set<string>()
   #controls: readonly BuiltNode[] = []
   #context: BuildContext | undefined
 
@@ -127,13 +127,13 @@ export class GraphBuilder {
     return node
   }
 
+  /** Marks the name of a node, and the scopes that it is in, as used, each once. */
   #markUsed(name: string): void {
-    this.#names.within('', () => this.#names.uniqueName(name))
-    for (let end = name.indexOf('/'); end > 0; end = name.indexOf('/', end + 1)) {
-      const scope = name.slice(0, end).toLowerCase()
-      if (this.#scopesSeen.has(scope)) continue
-      this.#scopesSeen.add(scope)
-      this.#names.within('', () => this.#names.uniqueName(name.slice(0, end)))
+    for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
+      const part = name.slice(0, end)
+      if (this.#seen.has(part.toLowerCase())) continue
+      this.#seen.add(part.toLowerCase())
+      this.#names.within('', () => this.#names.uniqueName(part))
     }
   }
 
