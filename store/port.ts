@@ -4,18 +4,9 @@
 import type { DType, PartialShape, Shape, TensorStream } from '../tensor/index.ts'
 import type { SingleFiles } from './single-files.ts'
 import type { Backups, Trust } from './trust.ts'
+import type { Json, PartSlice, ValueId } from './words.ts'
 
-/** Any JSON value. */
-export type Json =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Json[]
-  | { readonly [key: string]: Json }
-
-/** Number of an immutable value. Equal content has one number, so it also keys resident copies. */
-export type ValueId = number
+export type { Json, PartSlice, ValueId } from './words.ts'
 
 /** An immutable value: a type and bytes named by their content. */
 export interface ValueRecord {
@@ -26,14 +17,6 @@ export interface ValueRecord {
   readonly byteLength: number
   /** Lower-case hex SHA-256 of the content's bytes where one chunk holds it, else of its chunks' digests. */
   readonly digest: string
-}
-
-/** Which part of a partitioned variable a variable is, as TensorFlow's SaveSliceInfo says it. */
-export interface PartSlice {
-  readonly fullName: string
-  readonly fullShape: Shape
-  /** Where the part begins, along each axis; its own shape says how far it goes. */
-  readonly offset: readonly number[]
 }
 
 /** A partitioned variable: a name for ordinary variables `name/part_0`, `name/part_1`, .. seen as one. */

@@ -1,6 +1,6 @@
 // The rest of the port: a checkpoint as a single file in the store's own form.
 import type { DType, Shape } from '../tensor/index.ts'
-import type { Json, PartSlice } from './port.ts'
+import type { Json, PartSlice } from './words.ts'
 
 /** What a file says of its checkpoint. */
 export interface SingleFileHead {

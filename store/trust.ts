@@ -1,5 +1,5 @@
 // The rest of the port: whether the bytes are still what they were, and copies of all of them.
-import type { ValueId } from './port.ts'
+import type { ValueId } from './words.ts'
 
 /** Damaged content in the place of a value. */
 export interface DamagedContent {
