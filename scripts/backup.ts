@@ -54,7 +54,9 @@ async function backUpDirectory(directory: string, line: CommandLine): Promise<vo
 
 async function asked(url: string, request?: RequestInit): Promise<Response> {
   const response = await fetch(url, request).catch((error) => {
-    throw new Error(`Nothing answers at ${url} (${error.cause?.code ?? error.message}).`)
+    throw new Error(
+      `Nothing answers at ${url} (${error.cause?.code ?? error.cause?.message ?? error.message}).`,
+    )
   })
   if (response.ok) return response
   const problem = (await response.json().catch(() => ({}))) as { detail?: string; fix?: string }

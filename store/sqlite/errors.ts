@@ -19,7 +19,9 @@ export function isSyncFailure(error: unknown): boolean {
 /** Whether the error says that the disk, or what the store may use of it, is full. */
 export function isDiskFull(error: unknown): boolean {
   const code = errorCodeOf(error)
-  return code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+  // SHMSIZE: no room for the index of the write-ahead log.
+  const full = ['SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE', 'ENOSPC', 'EDQUOT', 'EFBIG']
+  return code !== undefined && full.includes(code)
 }
 
 /** Whether the error says that a database file does not hold what it should. */

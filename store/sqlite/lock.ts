@@ -6,7 +6,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Refusal } from '../../tensor/index.ts'
 import { Connection } from './connection.ts'
-import { errorCodeOf, refusalOfFailure } from './errors.ts'
+import { errorCodeOf, isDiskFull, refusalOfFailure } from './errors.ts'
 
 /** A held lock. */
 export interface Lock {
@@ -20,6 +20,18 @@ function describeOwner(file: string): string {
     return `process ${Number(owner.process)} on ${String(owner.host)}, since ${since}`
   } catch {
     return 'another process'
+  }
+}
+
+/** On a full disk nobody can read who holds the lock; it is held all the same. */
+function noteOwner(ownerFile: string, now: number): void {
+  const owner = { process: process.pid, host: hostname(), since: now }
+  try {
+    writeFileSync(`${ownerFile}.tmp`, `${JSON.stringify(owner)}\n`)
+    renameSync(`${ownerFile}.tmp`, ownerFile)
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    rmSync(ownerFile, { force: true })
   }
 }
 
@@ -43,9 +55,7 @@ export function acquireLock(directory: string, now: number): Lock {
     connection = new Connection(join(directory, 'lock.db'), { readonly: false })
     connection.pragma('busy_timeout = 0')
     connection.exec('BEGIN EXCLUSIVE')
-    const owner = { process: process.pid, host: hostname(), since: now }
-    writeFileSync(`${ownerFile}.tmp`, `${JSON.stringify(owner)}\n`)
-    renameSync(`${ownerFile}.tmp`, ownerFile)
+    noteOwner(ownerFile, now)
   } catch (error) {
     connection?.close()
     if (errorCodeOf(error) === 'SQLITE_BUSY') throw locked(ownerFile, error)

@@ -71,6 +71,8 @@ export class Writer {
   readonly #pageByteLength: number
   readonly #keptPacks = new KeptPacks()
   #readOnlyReason: string | undefined
+  /** The number of this opening, where the disk was too full to write it down. */
+  #owedGeneration: number | undefined
   #commits = 0
   #batches = 0
   constructor(directory: string, limits: StoreLimits) {
@@ -118,14 +120,25 @@ export class Writer {
     }
     const present = new Set(files)
     const missing = named.filter((name) => !present.has(`${name}.pack`))
-    const generation = this.#transaction('opening', () => {
-      const row = this.#connection.get<{ generation: number }>(
-        'UPDATE store_state SET generation = generation + 1 RETURNING generation',
-      )
-      return row?.generation ?? 0
-    })
+    const generation = this.#nextGeneration()
     this.checkpointLog()
     return { generation, missing }
+  }
+
+  /** Where the disk is full everything is served all the same; the first write that fits counts the opening. */
+  #nextGeneration(): number {
+    const known = this.#connection.get<{ generation: number }>('SELECT generation FROM store_state')
+    const generation = (known?.generation ?? 0) + 1
+    try {
+      return this.#transaction('opening', () => {
+        this.#connection.run('UPDATE store_state SET generation = ?', generation)
+        return generation
+      })
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.reason !== 'store/disk-full') throw error
+      this.#owedGeneration = generation
+      return generation
+    }
   }
 
   /** Applies commits with one sync. Each is refused or applied for itself. */
@@ -342,9 +355,13 @@ export class Writer {
   }
 
   status(): WriterStatus {
+    const reason =
+      this.#owedGeneration === undefined
+        ? this.#readOnlyReason
+        : 'the disk was full when the store was opened; it takes writes again once there is room.'
     return {
-      writable: this.#readOnlyReason === undefined,
-      reason: this.#readOnlyReason,
+      writable: reason === undefined,
+      reason,
       commits: this.#commits,
       batches: this.#batches,
     }
@@ -366,8 +383,12 @@ export class Writer {
     }
     try {
       this.#connection.run('BEGIN IMMEDIATE')
+      if (this.#owedGeneration !== undefined) {
+        this.#connection.run('UPDATE store_state SET generation = ?', this.#owedGeneration)
+      }
       const result = work()
       this.#connection.run('COMMIT')
+      this.#owedGeneration = undefined
       return result
     } catch (error) {
       this.#noteFailure(error)

@@ -247,7 +247,10 @@ t.test('a file cut short or with something behind it is refused', async (t) => {
   }
   const longer = copied()
   appendFileSync(longer, 'x')
-  await t.rejects(store.singleFiles.open(longer, limits), { reason: 'checkpoint/damaged-file' })
+  await t.rejects(store.singleFiles.open(longer, limits), {
+    code: 'DATA_LOSS',
+    reason: 'checkpoint/damaged-file',
+  })
 })
 
 const seed = seedOf(process.argv, 1)
