@@ -31,8 +31,9 @@ interface Place {
 }
 
 function paramsOf(isRoot: boolean) {
-  const path = Type.String({ description: 'The path of the scope, such as a/b.' })
-  return isRoot ? Type.Object({ path: Type.Optional(path) }) : Type.Object({ path })
+  const path = Type.Optional(Type.String({ description: 'The path of the scope, such as a/b.' }))
+  const inPath = Type.Object({ path })
+  return isRoot ? (Type.Object({}) as unknown as typeof inPath) : inPath
 }
 
 /** Adds the routes. */
