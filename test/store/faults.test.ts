@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, cpSync, existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { openStore, restoreBackup, type Store } from '../../store/index.ts'
@@ -32,9 +33,9 @@ const seed = seedOf(process.argv, 1)
 /** How often a process is killed; more by argument: `--kills=1000`. */
 const kills = Number(process.argv.find((one) => one.startsWith('--kills='))?.slice(8) ?? 5)
 
-function script(name: string): string {
-  return join(import.meta.dirname, name)
-}
+const childFile = fileURLToPath(new URL('./child.ts', import.meta.url))
+const backupChildFile = fileURLToPath(new URL('./backup-child.ts', import.meta.url))
+const fullDiskFile = fileURLToPath(new URL('./full-disk.ts', import.meta.url))
 
 /** What a child told until its end. */
 async function told(child: ChildProcess): Promise<Line[]> {
@@ -58,7 +59,7 @@ t.test('70, 71: a full disk', { skip: canMount() }, async (t) => {
   const shell = 'mount -t tmpfs -o size=12m tmpfs "$1" && exec "$2" "$3" "$1"'
   const child = spawn(
     'unshare',
-    ['-rm', 'bash', '-c', shell, '-', mount, process.execPath, script('full-disk.ts')],
+    ['-rm', 'bash', '-c', shell, '-', mount, process.execPath, fullDiskFile],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const lines = (await told(child)) as unknown as Readonly<Record<string, unknown>>[]
@@ -94,7 +95,7 @@ async function killed(t: { teardown(callback: () => void): void }): Promise<{
   readonly acknowledged: ReadonlyMap<string, number>
 }> {
   const directory = temporaryFolder(t)
-  const child = spawn(process.execPath, [script('child.ts'), directory, 'faults', '1000000'], {
+  const child = spawn(process.execPath, [childFile, directory, 'faults', '1000000'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const telling = told(child)
@@ -161,7 +162,7 @@ t.test('75: a directory that may not be written is refused with one line', async
   t.teardown(() => chmodSync(directory, 0o755))
   // Root may write everything; nobody may not.
   const nobody = isRoot ? { uid: 65_534, gid: 65_534 } : {}
-  const child = spawn(process.execPath, [script('child.ts'), directory, 'faults', '1'], {
+  const child = spawn(process.execPath, [childFile, directory, 'faults', '1'], {
     stdio: ['ignore', 'pipe', 'ignore'],
     ...nobody,
   })
@@ -234,13 +235,9 @@ t.test('80: too few file descriptors refuse what needs more, and lose nothing', 
   let refused = 0
   for (const most of [24, 28, 32, 36, 40, 48]) {
     const shell = `ulimit -n ${most}; exec "$1" "$2" "$3" faults 3`
-    const child = spawn(
-      'bash',
-      ['-c', shell, '-', process.execPath, script('child.ts'), directory],
-      {
-        stdio: ['ignore', 'pipe', 'ignore'],
-      },
-    )
+    const child = spawn('bash', ['-c', shell, '-', process.execPath, childFile, directory], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
     const lines = await told(child)
     const bad = lines.filter(({ kind }) => kind === 'refused' || kind === 'failed')
     refused += lines.length === 0 ? 1 : bad.length
@@ -258,7 +255,7 @@ t.test(`68: ${kills} kills during backups leave whole backups only (seed ${seed}
   const chance = chanceFrom(seed)
   let made = 0
   for (let time = 0; time < kills; time++) {
-    const child = spawn(process.execPath, [script('backup-child.ts'), directory], {
+    const child = spawn(process.execPath, [backupChildFile, directory], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const telling = told(child)
