@@ -1,5 +1,5 @@
 // Runs recorded gradients: gradients are added to the forward graph, and the engine runs them.
-import { type Engine, outputsOfOp } from '../engine/index.ts'
+import { argumentsOfOp, type Engine } from '../engine/index.ts'
 import {
   addGradients,
   dense,
@@ -34,7 +34,7 @@ function differentiated(recorded: GradientCase): {
 } {
   const def = decodeGraphDef(Buffer.from(recorded.graph, 'base64'))
   graphOf(def)
-  const builder = GraphBuilder.ofGraph(def, outputsOfOp)
+  const builder = GraphBuilder.ofGraph(def, argumentsOfOp)
   const outputs = (names: readonly string[]) => names.map((name) => builder.outputNamed(name))
   const found = addGradients(builder, {
     ys: outputs(recorded.ys),

@@ -2,5 +2,5 @@
 export type { Device, DeviceFacts, DeviceMemory } from './device/device.ts'
 export * from './engine.ts'
 export { type CoreOptions, createEngine, createEngineInThread } from './host/index.ts'
-export { outputsOfOp } from './ops/index.ts'
+export { argumentsOfOp } from './ops/index.ts'
 export { streamPlace } from './random/index.ts'

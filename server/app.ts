@@ -31,6 +31,7 @@ import { verifyRoutes } from './routes/checkpoint-verify.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { eventRoutes } from './routes/events.ts'
+import { graphGradientRoutes } from './routes/graph-gradients.ts'
 import { graphRoutes } from './routes/graphs.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelRoutes } from './routes/models.ts'
@@ -142,6 +143,7 @@ export async function buildApp({
   checkpointFileRoutes(app, service)
   backupRoutes(app, service)
   graphRoutes(app, service)
+  graphGradientRoutes(app, service)
   eventRoutes(app, service)
   await servingRoutes(app, service)
   healthRoutes(app, service, metrics)

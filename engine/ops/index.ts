@@ -1,4 +1,6 @@
 // Every op that graphs may hold, one definition each, and the language that definitions are written in.
+
+export { argumentsOfOp } from './arguments.ts'
 export { Attributes, type Bindings, type FunctionReference } from './attributes.ts'
 export { Builder } from './builder.ts'
 export {
@@ -13,6 +15,5 @@ export {
   typesOf,
   type VariableSpec,
 } from './definition.ts'
-export { outputsOfOp } from './outputs.ts'
 export { definitionOf, isRefusedOp } from './registry.ts'
 export type * from './value.ts'

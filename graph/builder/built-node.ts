@@ -28,13 +28,13 @@ export interface BuiltNode {
 }
 
 /**
- * What the ops are that nodes may have: the outputs of such a node, by its attributes; undefined for an
- * op that nobody knows. The engine's definitions tell it; see `outputsOfOp` there.
+ * What the ops are that nodes may have: inputs and outputs of such a node, by its attributes; undefined
+ * for an op that nobody knows. The engine's definitions tell it; see `argumentsOfOp` there.
  */
 export type OpCatalogue = (
   op: string,
   attributes: ReadonlyMap<string, AttributeDraft>,
-) => readonly Port[] | undefined
+) => { readonly inputs: readonly DType[]; readonly outputs: readonly Port[] } | undefined
 
 /** `w:0`: the name of an output. */
 export function nameOfOutput({ node, index }: Output): string {

@@ -79,10 +79,17 @@ function typeOf(argument: Draft<'ArgDef'>, bindings: Attributes): DType {
 
 function filledIn(node: Draft<'NodeDef'>, bindings: Attributes): Draft<'NodeDef'> {
   const attributes = [...(node.attr ?? [])].map(([name, value]): [string, AttributeDraft] => {
-    const bound = value.placeholder === undefined ? undefined : bindings.get(value.placeholder)
-    return [name, bound ?? value]
+    return [name, bound(value, bindings)]
   })
   return { ...node, attr: new Map(attributes) }
+}
+
+/** The attribute with placeholders filled in, those of functions that it names too. */
+function bound(value: AttributeDraft, bindings: Attributes): AttributeDraft {
+  if (value.placeholder !== undefined) return bindings.get(value.placeholder) ?? value
+  if (value.func?.attr === undefined) return value
+  const attr = new Map([...value.func.attr].map(([name, one]) => [name, bound(one, bindings)]))
+  return { func: { ...value.func, attr } }
 }
 
 /** The function that the body is, under a name that the library has not. */
@@ -117,7 +124,7 @@ function nameWithin({ node, index }: Output): string {
     if (left < dtypes.length) return `${node.name}:${name}:${left}`
     left -= dtypes.length
   }
-  throw new Error(`${node.name} has no output ${index}`)
+  throw new Error(`the op ${node.op} of ${node.name} does not tell its outputs`)
 }
 
 /** Adds a function to the library under a name that it has not, like `name`; that name. */

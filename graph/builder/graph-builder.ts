@@ -1,8 +1,8 @@
 // A graph (or the body of a function) under construction: nodes are added below name scopes, and what
 // is there can be changed. It knows structure and names; which ops there are it is told.
 import type { Draft, Message } from '../../proto/index.ts'
-import { type DType, dtypeOfNumber } from '../../tensor/index.ts'
-import { parseInputName } from '../name.ts'
+import { type DType, dtypeOfNumber, Refusal } from '../../tensor/index.ts'
+import { parseInputName, shorten } from '../name.ts'
 import { NameScopes } from '../scopes/name-scopes.ts'
 import type { AttributeDraft, AttributeDrafts } from './attributes.ts'
 import type { BuiltNode, OpCatalogue, Output, Port } from './built-node.ts'
@@ -75,14 +75,17 @@ export class GraphBuilder {
 
   #producer(name: string): BuiltNode {
     const node = this.#byName.get(name)
-    if (node === undefined) throw new Error(`there is no node ${name}`)
+    if (node === undefined) throw noOutput(name)
     return node
   }
 
-  /** The output that an input names: `w`, `w:1`, and `w:port:1` in function bodies. */
+  /**
+   * The output that an input names: `w`, `w:1`, and `w:port:1` in function bodies. Refuses
+   * (INVALID_ARGUMENT, `graph/port`) one that there is not.
+   */
   outputNamed(text: string): Output {
     const input = parseInputName(text)
-    if (input === undefined || input.control) throw new Error(`${text} names no output`)
+    if (input === undefined || input.control) throw noOutput(text)
     const producer = this.#producer(input.node)
     return outputAt(producer, portOffset(producer, input.port) + input.index)
   }
@@ -95,7 +98,7 @@ export class GraphBuilder {
 
   #portsOf(op: string, attributes: ReadonlyMap<string, AttributeDraft>): readonly Port[] {
     const called = this.functions.get(op)
-    if (called === undefined) return this.catalogue(op, attributes) ?? []
+    if (called === undefined) return this.catalogue(op, attributes)?.outputs ?? []
     return (called.signature?.output_arg ?? []).map((arg) => ({
       name: arg.name ?? '',
       dtypes: [dtypeOfNumber(arg.type ?? 0) ?? attributeType(attributes, arg.type_attr ?? '')],
@@ -237,10 +240,19 @@ export class GraphBuilder {
   }
 }
 
+/** Outputs that a node of an op that nobody knows may have. */
+const mostUnknown = 1000
+
+function noOutput(name: string): Refusal {
+  return new Refusal('INVALID_ARGUMENT', 'graph/port', `There is no output "${shorten(name)}".`, {
+    names: { tensor: shorten(name) },
+  })
+}
+
 /** An output by its place; of an op that nobody knows there are as many as are asked for. */
 export function outputAt(node: BuiltNode, index: number): Output {
   for (let next = node.outputs.length; next <= index; next++) {
-    if (node.ports.length > 0) throw new Error(`${node.name} has no output ${index}`)
+    if (node.ports.length > 0 || index > mostUnknown) throw noOutput(`${node.name}:${index}`)
     const dtype = attributeType(node.attributes, 'T', 'dtype')
     node.outputs.push({ node, index: next, dtype })
   }
@@ -256,7 +268,7 @@ function portOffset(node: BuiltNode, port: string): number {
     offset += dtypes.length
   }
   if (node.ports.length === 0) return 0
-  throw new Error(`${node.name} (op ${node.op}) has no output named ${port}`)
+  throw noOutput(`${node.name}:${port}`)
 }
 
 function attributeType(

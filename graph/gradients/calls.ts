@@ -2,7 +2,7 @@
 // own body; what its gradient needs of the forward nodes becomes further results of the forward function,
 // and the gradient's nodes become a function of their own.
 // Source: tensorflow/python/ops/{cond_v2,while_v2}.py.
-import { Refusal, tensorOfElements } from '../../tensor/index.ts'
+import { type DType, Refusal, tensorOfElements } from '../../tensor/index.ts'
 import {
   type AttributeDraft,
   addArgument,
@@ -18,6 +18,7 @@ import {
 } from '../builder/index.ts'
 import { dense, type Flow, type GradientFunction, type GradientTable, sameFor } from './gradient.ts'
 import { isTrainable } from './trainable.ts'
+import { zerosOf } from './zeros.ts'
 
 /** A function and its gradient, still in one body. */
 export interface Differentiated {
@@ -133,6 +134,9 @@ export function copyGradient(
   const copyOf = (output: Output): Output => {
     const given = known.get(output)
     if (given !== undefined) return given
+    // Nodes come in the order of their making; what is not there yet is a constant of the forward nodes.
+    const isThere = copies.has(output.node) || output.node.op === 'Const'
+    if (!isThere) throw new Error(`${output.node.name} was not kept`)
     const copy = copies.get(output.node) ?? copyNode(output.node)
     return copy.outputs[output.index]
   }
@@ -195,7 +199,8 @@ function ofCall(calling: (at: Flow) => Calling): GradientFunction {
       branches.some((branch) => branch.gradients[place] !== undefined),
     )
     if (targets.length === 0) return at.nothing
-    const filled = branches.map((branch) => withZeros(branch, targets))
+    const types = targets.map((place) => typeOfGradient(branches, place))
+    const filled = branches.map((branch) => withZeros(branch, targets, types))
     const extra = filled.flatMap((branch) =>
       branch.captured.filter((output) => output.node.op !== '_Arg'),
     )
@@ -225,7 +230,6 @@ function ofCall(calling: (at: Flow) => Calling): GradientFunction {
         backwardBody(branch, targets, taken, extra),
       ),
     )
-    const types = targets.map((place) => inputs[leading + place].dtype)
     const gradients = call(backward, [...inputs.slice(0, leading), ...taken], types).outputs
     return inputs.map((_, place) => {
       const target = targets.indexOf(place - leading)
@@ -234,14 +238,26 @@ function ofCall(calling: (at: Flow) => Calling): GradientFunction {
   }
 }
 
+/** The type of what flows to an argument: not a handle's own, but its variable's. */
+function typeOfGradient(branches: readonly Differentiated[], place: number): DType {
+  const gradient = branches
+    .map((branch) => branch.gradients[place])
+    .find((one) => one !== undefined)
+  return (gradient as Output).dtype
+}
+
 /** The branch with zeros where another branch has a gradient and it has none. */
-function withZeros(branch: Differentiated, targets: readonly number[]): Differentiated {
+function withZeros(
+  branch: Differentiated,
+  targets: readonly number[],
+  types: readonly DType[],
+): Differentiated {
   const { body, flows } = branch
   const before = body.builder.nodes.length
   const e = new Expressions(body.builder)
   const gradients = branch.gradients.map((gradient, place) =>
     gradient === undefined && targets.includes(place)
-      ? e.zerosLike(body.arguments[place])
+      ? zerosOf(e, body.arguments[place], types[targets.indexOf(place)])
       : gradient,
   )
   const added = new Set([...branch.added, ...body.builder.nodes.slice(before)])

@@ -3,6 +3,7 @@
 import { attribute, type BuiltNode, type Expressions, type Output } from '../builder/index.ts'
 import { isConstantEnter, isLoopMerge, isLoopSwitch } from './frames.ts'
 import { type Flow, type GradientFunction, type GradientTable, sameFor } from './gradient.ts'
+import { zerosOf } from './zeros.ts'
 
 function switched(e: Expressions, value: Output, predicate: Output, name: string): BuiltNode {
   const attributes = { T: attribute.type(value.dtype) }
@@ -33,17 +34,13 @@ function ofLoopSwitch({ node, flows, loop }: Flow): readonly (Output | undefined
   return [merge.outputs[0], undefined]
 }
 
-/** Zeros for a variable whose handle went into the branch: they are alive when it was taken. */
-function zerosOfVariable({ e, outputs }: Flow, branch: number, like: Output): Output {
-  const shape = e.op('VariableShape', [outputs[branch]], { out_type: attribute.type('int32') })
-  return e.fill(shape, e.scalar(0, like.dtype))
-}
-
 const ofSwitch: GradientFunction = (at) => {
   if (isLoopSwitch(at.node)) return ofLoopSwitch(at)
   const given = at.flows.find((flow) => flow !== undefined)
   if (given === undefined) return [undefined, undefined]
-  const branches = at.flows.map((flow, branch) => flow ?? zerosOfVariable(at, branch, given))
+  const branches = at.flows.map(
+    (flow, branch) => flow ?? zerosOf(at.e, at.outputs[branch], given.dtype),
+  )
   return [merged(at.e, branches, 'cond_grad').outputs[0], undefined]
 }
 

@@ -282,6 +282,7 @@ class Differentiation {
         return needsZeros ? this.#zerosFor(output, 'inputs') : flow
       })
       const { length } = node.inputs
+      this.#checkInputs(node)
       const inputs = [...node.inputs]
       const parts = { e: this.#e, node, raw: filled, given, source: this.#source, loop }
       const found = rule(
@@ -299,6 +300,21 @@ class Differentiation {
         if (gradient !== undefined) this.#flowInto(input, gradient)
       }
     })
+  }
+
+  /** Refuses a node that has not the inputs that its op takes. */
+  #checkInputs(node: BuiltNode): void {
+    const wanted = this.#builder.catalogue(node.op, node.attributes)?.inputs.length
+    if (wanted === undefined && gradientOf(node.op) === undefined) return
+    if (wanted === node.inputs.length) return
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'graph/inputs',
+      wanted === undefined
+        ? `Node "${node.name}" (op ${node.op}) has attributes that do not tell its inputs, or an op that is not known here.`
+        : `Node "${node.name}" (op ${node.op}) has ${node.inputs.length} inputs; its op takes ${wanted}.`,
+      { names: { node: node.name, op: node.op } },
+    )
   }
 
   /** Zeros like an output; undefined for a resource. */

@@ -11,6 +11,7 @@ import {
   type Output,
 } from '../builder/index.ts'
 import { type Frames, isConstantEnter, isOp, type LoopFrame } from './frames.ts'
+import { zerosOf } from './zeros.ts'
 
 /** Ops that need no more of their input than its shape: they run where the input is, not its copy. */
 const shapeOps: ReadonlySet<string> = new Set(['Shape', 'ShapeN', 'Size', 'Rank'])
@@ -231,7 +232,7 @@ export class GradientLoop implements BuildContext {
   /** Adds what flows in every iteration; the sum, seen outside. `like` is what it is the gradient of. */
   summed(grad: Output, like: Output): Output {
     const { frame } = this
-    const zero = this.#outside(this.outer, (e) => e.zerosLike(like))
+    const zero = this.#outside(this.outer, (e) => zerosOf(e, like, grad.dtype))
     const merge = frame.add('Merge', twice(frame.enter(zero, false, 'b_acc')), 'b_acc')
     const [left, right] = frame.add('Switch', [merge.outputs[0], this.condition], 'Switch').outputs
     frame.carry(merge, frame.add('AddV2', [right, grad], 'Add').outputs[0])

@@ -21,6 +21,7 @@ import {
   withoutGradient,
 } from './calls.ts'
 import { type Flow, type GradientFunction, type GradientTable, sameFor } from './gradient.ts'
+import { zerosOf } from './zeros.ts'
 
 /** A loop and the parts of its gradient, by variables of the loop. */
 interface LoopPlan {
@@ -192,10 +193,7 @@ const ofWhile: GradientFunction = (at) => {
   const { flowing, handles, body } = plan
   const dtypeOf = (place: number): DType => (body.gradients[place] as Output).dtype
   const [count, ...lists] = rewriteForward(at, plan)
-  const zeros = handles.map((place) => {
-    const shape = e.op('VariableShape', [before[place]], { out_type: attribute.type('int32') })
-    return e.fill(shape, e.scalar(0, dtypeOf(place)))
-  })
+  const zeros = handles.map((place) => zerosOf(e, before[place], dtypeOf(place)))
   const given = [
     count,
     ...flowing.map((place) => flows[place] as Output),

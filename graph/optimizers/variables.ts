@@ -130,6 +130,8 @@ export interface NewVariable {
   readonly node: BuiltNode
   readonly initializer: BuiltNode
   readonly initial: number
+  readonly dtype: DType
+  readonly shape: PartialShape
 }
 
 /** Elements from which on first values are made by a Fill rather than kept in the graph. */
@@ -167,7 +169,7 @@ export function newVariable(
       }
       if (isByHandle) builder.within('Read', () => readVariable(e, node))
       else e.identity(node.outputs[0], 'read')
-      return { node, initializer, initial: spec.initial }
+      return { node, initializer, initial: spec.initial, dtype, shape }
     })
   })
 }

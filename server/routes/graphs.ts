@@ -389,7 +389,7 @@ async function sendTensors(
 }
 
 /** A graph as replies show it. */
-function graphReply({ record, summary }: LoadedGraph) {
+export function graphReply({ record, summary }: LoadedGraph) {
   const named = (one: LoadedGraph['summary']['outputs'][number]) => ({
     name: one.name,
     dtype: one.dtype ?? null,

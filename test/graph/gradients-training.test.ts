@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { differenceOf, type SessionCase, tensorOfRecorded } from '../../conformance/case.ts'
 import { openSession } from '../../conformance/session.ts'
-import { createEngine, outputsOfOp } from '../../engine/index.ts'
+import { argumentsOfOp, createEngine } from '../../engine/index.ts'
 import {
   addMinimize,
   type BuiltNode,
@@ -82,9 +82,9 @@ t.test('recorded trainings', async (t) => {
     if (optimizer === undefined) continue
     await t.test(`${recorded.name} trains as TensorFlow does`, async (t) => {
       const def = decodeGraphDef(Buffer.from(recorded.graph, 'base64'))
-      const original = GraphBuilder.ofGraph(def, outputsOfOp)
+      const original = GraphBuilder.ofGraph(def, argumentsOfOp)
       const forward = forwardOf(def, optimizer.kind)
-      const builder = GraphBuilder.ofGraph(forward, outputsOfOp)
+      const builder = GraphBuilder.ofGraph(forward, argumentsOfOp)
       const first = forward.node.filter(({ name }) => name.endsWith('/Assign'))
       const counts = builder.node('global_step') !== undefined
       const made = addMinimize(builder, {
