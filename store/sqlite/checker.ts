@@ -15,6 +15,7 @@ import type {
   TracedEntry,
   TracedVariable,
 } from './messages.ts'
+import { damagedRowsOf } from './scrub-rows.ts'
 
 interface InlineRow {
   readonly value_id: number
@@ -29,16 +30,32 @@ const inlineRow = `SELECT value_id, digest, byte_length, bytes
 /** Ids of values, and entries of checkpoints, that one step of tracing goes over. */
 const traceStepCount = 20_000
 
+/** Rows known to be damaged that one check minds. */
+const mostDamaged = 10_000
+
+function keyOfRow(row: Checked['whole'][number]): string {
+  return `${row.in}${row.id}`
+}
+
 /** A tally that is still being made. */
 class Tally implements Checked {
   chunks = 0
   byteLength = 0
   readonly damaged: DamagedRow[] = []
+  readonly whole: Checked['whole'][number][] = []
+  readonly #known: ReadonlySet<string>
 
-  add(byteLength: number, damaged: DamagedRow | undefined): void {
+  /** `known`: rows that were damaged when they were last looked at. */
+  constructor(known: readonly Checked['whole'][number][]) {
+    this.#known = new Set(known.map(keyOfRow))
+  }
+
+  /** `problem`: undefined where the content is whole. */
+  add(byteLength: number, row: Omit<DamagedRow, 'problem'>, problem: string | undefined): void {
     this.chunks += 1
     this.byteLength += byteLength
-    if (damaged !== undefined) this.damaged.push(damaged)
+    if (problem !== undefined) this.damaged.push({ ...row, problem })
+    else if (this.#known.has(keyOfRow(row))) this.whole.push({ id: row.id, in: row.in })
   }
 }
 
@@ -55,7 +72,7 @@ export class ContentChecker {
 
   /** Checks these rows. Those that are gone are not counted. */
   check({ chunks, inline }: BulkCalls['check']['request']): Checked {
-    const tally = new Tally()
+    const tally = new Tally(damagedRowsOf(this.#opened(), mostDamaged))
     for (const chunkId of chunks) this.#checkChunk(chunkId, tally)
     for (const row of this.#inlineRows(inline)) checkInline(row, tally)
     return tally
@@ -97,7 +114,7 @@ export class ContentChecker {
     const isWhole = found.problem === undefined && Buffer.from(chunk.digest).equals(sha256(bytes))
     const problem = isWhole ? undefined : (found.problem ?? 'its SHA-256 differs')
     const damaged = { id: chunkId, in: 'chunk', digest: chunk.digest } as const
-    tally.add(chunk.byteLength, problem === undefined ? undefined : { ...damaged, problem })
+    tally.add(chunk.byteLength, damaged, problem)
     freeMemory(bytes)
   }
 
@@ -171,11 +188,15 @@ export class ContentChecker {
 
   #all<Row>(sql: string, ...parameters: (number | string)[]): Row[] {
     try {
-      this.#catalogue ??= new Connection(join(this.#directory, 'catalog.db'), { readonly: true })
-      return this.#catalogue.all<Row>(sql, ...parameters)
+      return this.#opened().all<Row>(sql, ...parameters)
     } catch (error) {
       throw refusalOfFailure(error, 'reading the catalogue')
     }
+  }
+
+  #opened(): Connection {
+    this.#catalogue ??= new Connection(join(this.#directory, 'catalog.db'), { readonly: true })
+    return this.#catalogue
   }
 }
 
@@ -183,7 +204,7 @@ function checkInline(row: InlineRow, tally: Tally): void {
   const isWhole =
     row.bytes.byteLength === row.byte_length && Buffer.from(row.digest).equals(sha256(row.bytes))
   const damaged = { id: row.value_id, in: 'inline', digest: row.digest } as const
-  tally.add(row.byte_length, isWhole ? undefined : { ...damaged, problem: 'its SHA-256 differs' })
+  tally.add(row.byte_length, damaged, isWhole ? undefined : 'its SHA-256 differs')
 }
 
 function sha256(bytes: Uint8Array): Buffer {

@@ -117,6 +117,7 @@ export async function checkPortions(
 ): Promise<Checked> {
   const waiting = [...portions.all]
   const damaged: DamagedRow[] = []
+  const whole: Checked['whole'][number][] = []
   let chunks = 0
   let byteLength = 0
   let passed = 0
@@ -128,6 +129,7 @@ export async function checkPortions(
         signal?.throwIfAborted()
         const checked = await lane.call('check', portion)
         damaged.push(...checked.damaged)
+        whole.push(...checked.whole)
         chunks += checked.chunks
         byteLength += checked.byteLength
         passed += portion.byteLength
@@ -135,15 +137,20 @@ export async function checkPortions(
       }
     }),
   )
-  if (damaged.length > 0) await mark(writer, damaged)
-  return { chunks, byteLength, damaged }
+  await mark(writer, damaged, whole)
+  return { chunks, byteLength, damaged, whole }
 }
 
-async function mark(writer: CheckHost['writer'], damaged: readonly DamagedRow[]): Promise<void> {
+async function mark(
+  writer: CheckHost['writer'],
+  damaged: readonly DamagedRow[],
+  whole: Checked['whole'],
+): Promise<void> {
   const digests = damaged.flatMap((row) => (row.in === 'chunk' ? [row.digest] : []))
   const inline = damaged.flatMap((row) => (row.in === 'inline' ? [row.id] : []))
   try {
-    await writer.call('damaged', { digests, inline })
+    if (damaged.length > 0) await writer.call('damaged', { digests, inline })
+    if (whole.length > 0) await writer.call('whole', { rows: whole })
   } catch (error) {
     // What was found is told even where nothing can be written any more.
     if (!(error instanceof Refusal)) throw error

@@ -130,6 +130,8 @@ export interface WriterCalls {
   /** Keeps files of packs until as many `releasePacks` have come, although nothing may name them. */
   keepPacks: { request: null; reply: null }
   releasePacks: { request: null; reply: null }
+  /** Forgets that they are damaged. */
+  whole: { request: { readonly rows: Checked['whole'] }; reply: null }
   status: { request: null; reply: WriterStatus }
   close: { request: null; reply: null }
 }
@@ -166,6 +168,8 @@ export interface Checked {
   readonly chunks: number
   readonly byteLength: number
   readonly damaged: readonly DamagedRow[]
+  /** What was known to be damaged and is whole: the file that holds it was put back. */
+  readonly whole: readonly Pick<DamagedRow, 'id' | 'in'>[]
 }
 
 /** The last chunk and the last inline value that a pass of the scrub has checked; 0: none yet. */

@@ -1,7 +1,7 @@
 // What the catalogue remembers of damage and of the scrub: rows in and out, and nothing of when.
 import type { ValueId } from '../port.ts'
 import type { Connection } from './connection.ts'
-import type { ScrubState } from './messages.ts'
+import type { Checked, ScrubState } from './messages.ts'
 
 interface ScrubRow {
   readonly started_at: number | null
@@ -76,6 +76,15 @@ export function markDamaged(
   }
   for (const valueId of inline) {
     connection.run('INSERT OR IGNORE INTO damaged_inline (value_id) VALUES (?)', valueId)
+  }
+}
+
+/** Forgets that they are damaged, inside the caller's transaction. */
+export function markWhole(connection: Connection, rows: Checked['whole']): void {
+  for (const { id, in: place } of rows) {
+    if (place === 'chunk') {
+      connection.run('UPDATE chunk SET damaged = 0 WHERE chunk_id = ?', id)
+    } else connection.run('DELETE FROM damaged_inline WHERE value_id = ?', id)
   }
 }
 

@@ -97,7 +97,7 @@ export class Scrub {
       }
       const { chunks = 0, byteLength = 0 } = this.#state?.finished ?? {}
       report(byteLength, byteLength)
-      return { chunks, byteLength, damaged }
+      return { chunks, byteLength, damaged, whole: [] }
     })
   }
 

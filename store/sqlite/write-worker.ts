@@ -103,6 +103,9 @@ class WriteWorker {
       case 'damaged':
         this.#opened().damaged(message.request.digests, message.request.inline)
         return null
+      case 'whole':
+        this.#opened().whole(message.request.rows)
+        return null
       case 'scrubState':
         return this.#opened().scrubState()
       case 'scrubbed':

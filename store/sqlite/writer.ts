@@ -11,6 +11,7 @@ import { EventLog, type EventRow, eventRowsOf } from './event-log.ts'
 import { KeptPacks } from './kept-packs.ts'
 import type { StoreLimits } from './limits.ts'
 import type {
+  Checked,
   CommitRequest,
   MergePlan,
   ScrubState,
@@ -23,6 +24,7 @@ import { packFileOf, packFolderOf } from './pack.ts'
 import {
   damagedInlineOf,
   markDamaged,
+  markWhole,
   newlyDamaged,
   readScrubState,
   writeScrubState,
@@ -320,6 +322,12 @@ export class Writer {
     this.#transaction('marking damage', () =>
       markDamaged(this.#connection, found.digests, found.inline),
     )
+  }
+
+  /** What was damaged is whole again: its file was put back. */
+  whole(rows: Checked['whole']): void {
+    this.#transaction('marking what is whole', () => markWhole(this.#connection, rows))
+    for (const row of rows) if (row.in === 'inline') this.#damagedInline.delete(row.id)
   }
 
   /** Where the scrub stands. */

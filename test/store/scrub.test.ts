@@ -1,6 +1,6 @@
 // The scrub finds what has changed on the disk, wherever it lies, says whom it concerns, and goes on
 // where it stood after a restart.
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openStore, type Store, type StoreLimits } from '../../store/index.ts'
@@ -150,6 +150,23 @@ t.test('a missing pack is damage of everything in it', async (t) => {
   t.equal(read, chunks)
   t.same([...new Set(damaged.map(({ problem }) => problem))], ['its pack is missing'])
   t.ok(damaged.length > 0)
+})
+
+t.test('a file that is put back, from a backup say, is whole again', async (t) => {
+  const directory = await filled(t)
+  const pack = packOfVariable(directory, 'packed')
+  const bytes = readFileSync(pack)
+  kinds.packed(directory)
+  let store = await opened(directory)
+  t.equal((await store.trust.scrub()).damaged.length, 1)
+  await store.close()
+  writeFileSync(pack, bytes)
+  store = await opened(directory)
+  t.teardown(() => store.close())
+  t.equal((await store.status()).damaged, 1, 'nobody has looked yet')
+  t.same((await store.trust.scrub()).damaged, [])
+  t.equal((await store.status()).damaged, 0)
+  t.same(await store.trust.damage(10), [])
 })
 
 t.test('values that are gone are passed over', async (t) => {
