@@ -73,7 +73,14 @@ t.test('own and shared bytes, and what the store takes before and after', async 
   t.equal(before.disk_bytes, before.catalogue_bytes + before.pack_bytes)
   t.match(before, { writable: true, reason: null })
   t.equal((await call(`DELETE /v1/checkpoints/${id}`)).status, 204)
-  t.match((await call('POST /v1/store:sweep')).json, { values: 1, chunks: 3 })
+  // A sweep leaves alone what somebody still holds for a moment; the next one takes it.
+  const freed = { values: 0, chunks: 0 }
+  for (const end = Date.now() + 10_000; freed.values === 0 && Date.now() < end; ) {
+    const { values, chunks } = (await call('POST /v1/store:sweep')).json
+    freed.values += values
+    freed.chunks += chunks
+  }
+  t.same(freed, { values: 1, chunks: 3 })
   const after = (await call('GET /v1/store')).json
   t.equal(after.pack_live_bytes, whole)
   t.ok(after.disk_bytes <= before.disk_bytes - whole, 'the bytes are gone from the disk')

@@ -1,7 +1,7 @@
 // The CPU device: kernels as WebAssembly, buffers in one shared memory, several threads. It keeps the
 // promises of the device port; how kernels become code is compile.ts's.
 import { strict as assert } from 'node:assert'
-import { setImmediate as giveWay } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import v8 from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { byteLengthOf, Refusal } from '../../../tensor/index.ts'
@@ -66,6 +66,10 @@ export function hasRelaxedSimd(): boolean {
     ]),
   )
 }
+
+/** Rounds of collection that give a former memory back, and the pause that grows between them. */
+const collections = 3
+const pauseMs = 20
 
 /** A shared memory goes back to the system only once V8 has found that nobody has it any more. */
 function collectGarbage(): void {
@@ -147,9 +151,11 @@ class WasmDevice implements Device {
     this.#generation += 1
     this.#begin()
     await former
-    // By then nothing of the former memory is on the stack.
-    await giveWay()
-    collectGarbage()
+    // By then nothing of the former memory is on the stack; what ended threads held goes in a later round.
+    for (let round = 0; round < collections; round++) {
+      await pause(round * pauseMs)
+      collectGarbage()
+    }
     return true
   }
 
