@@ -1,6 +1,13 @@
 // The service: every part of what the product does, put together on a store and an engine.
 import type { Engine } from '../engine/index.ts'
-import type { CheckpointRecord, Store, StoreStatus } from '../store/index.ts'
+import type {
+  CheckpointRecord,
+  MaintenanceReport,
+  Page,
+  PageRequest,
+  Store,
+  StoreStatus,
+} from '../store/index.ts'
 import { Refusal } from '../tensor/index.ts'
 import { createAdoptions } from './adoptions.ts'
 import { type Backups, createBackups } from './backups.ts'
@@ -10,9 +17,13 @@ import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Context } from './context.ts'
 import { createDevices, type Devices } from './devices.ts'
+import { type CheckpointDiff, type DiffRequest, diffCheckpoints } from './diff.ts'
+import { createDifferences } from './differences.ts'
 import { EngineVariables } from './engine-variables.ts'
 import { createEvents, type Events } from './events.ts'
 import { createGraphs, type Graphs } from './graphs.ts'
+import { type HeldTensor, historyOf } from './history.ts'
+import { statisticsOfTensors } from './kept-statistics.ts'
 import { createLabels, type Labels } from './labels.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createModels, type Models, modelContainer } from './models.ts'
@@ -26,7 +37,8 @@ import { createRetention, type Retention, withRetention } from './retention.ts'
 import { createRuns } from './runs.ts'
 import { createScopes, type Scopes } from './scopes.ts'
 import type { Spool } from './spool.ts'
-import { createStatistics, type StatisticsTaker } from './statistics.ts'
+import { createStatistics, type Statistics, type StatisticsTaker } from './statistics.ts'
+import type { StoredTensor } from './stored-tensors.ts'
 import { createStoredValues, type StoredValues } from './stored-values.ts'
 import { createUpdateGraphs } from './update-graphs.ts'
 import { createVariableReads, type VariableReads } from './variable-reads.ts'
@@ -60,10 +72,24 @@ export interface Service {
   restore(ref: string, request: RestoreRequest, watch?: Watch): Promise<RestoreReport>
   /** The checkpoint to restore. Refuses what {@link Service.restore} refuses whatever the variables are. */
   checkRestore(ref: string, request: RestoreRequest): Promise<CheckpointRecord>
+  /** What a checkpoint and another, or the present variables, differ in. */
+  diff(ref: string, request: DiffRequest, page: PageRequest): Promise<CheckpointDiff>
+  /** One stored name along all checkpoints that hold it, newest first. */
+  history(
+    filter: { readonly name: string; readonly container?: string | undefined },
+    page: PageRequest,
+  ): Promise<Page<HeldTensor>>
+  /** Figures of tensors, in their order: taken once, and kept beside the values. */
+  statisticsOfTensors(
+    tensors: readonly StoredTensor[],
+    signal?: AbortSignal,
+  ): Promise<readonly Statistics[]>
   containers(): Promise<readonly string[]>
   /** Deletes a container: its variables, and the random streams and tables of its graphs. */
   removeContainer(container: string): Promise<void>
   storeStatus(): Promise<StoreStatus>
+  /** Frees now what nothing names and nobody reads. */
+  sweep(): Promise<MaintenanceReport>
   /** Finishes what is under way, then lets go of the engine and the data directory. */
   close(): Promise<void>
 }
@@ -111,6 +137,7 @@ export function createService(parts: ServiceParts): Service {
   const events = createEvents(context)
   const runs = createRuns(context)
   const statistics = createStatistics(limits)
+  const differences = createDifferences()
   const models = createModels(context, runs)
   const operations = createOperations(clock, (message, error) =>
     log('error', `${message}: ${error}`),
@@ -145,14 +172,20 @@ export function createService(parts: ServiceParts): Service {
       checkRestore(context, request)
       return checkpoints.get(ref, request.container)
     },
+    diff: (ref, request, page) => diffCheckpoints(context, differences, ref, request, page),
+    history: (filter, page) => historyOf(context, filter, page),
+    statisticsOfTensors: (tensors, signal) =>
+      statisticsOfTensors(context, statistics, tensors, signal),
     containers: () => store.catalogue.containers(),
     removeContainer: (container) => removeContainer(context, container),
     storeStatus: () => store.status(),
+    sweep: () => store.sweep(),
     async close() {
       events.end()
       await operations.idle(operationGraceMs)
       await retention.close()
       await statistics.close()
+      await differences.close()
       await engine.close()
       await sqliteFiles.end()
       await store.close()
