@@ -162,7 +162,8 @@ function tensorNamed(builder: GraphBuilder, text: string): Output {
 }
 
 function named(builder: GraphBuilder, gradient: Gradient): NamedGradient {
-  const whole = nameOfOutput(dense(new Expressions(builder), gradient))
+  const e = new Expressions(builder)
+  const whole = nameOfOutput(builder.within('gradients/', () => dense(e, gradient)))
   if (!isSparse(gradient)) return { gradient: whole, slices: undefined }
   const { values, indices, denseShape } = gradient
   const slices = {

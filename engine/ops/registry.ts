@@ -5,6 +5,7 @@ import { bitcastOps } from './bitcast.ts'
 import { blockOps } from './blocks.ts'
 import { colorOps } from './colors.ts'
 import { complexOps } from './complex-ops.ts'
+import { complexSumOps } from './complex-sums.ts'
 import { controlOps } from './control.ts'
 import { convolutionOps } from './convolutions.ts'
 import { coreOps } from './core.ts'
@@ -113,8 +114,9 @@ const families = [
   equationOps,
   randomRateOps,
   imageGradientOps,
-  // In place of elementwise ones.
+  // In place of plain ones.
   listArithmeticOps,
+  complexSumOps,
 ]
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(

@@ -278,9 +278,14 @@ export const arrayGradients: GradientTable = {
   }),
   DynamicPartition: dynamicPartition,
   ...sameFor(['DynamicStitch', 'ParallelDynamicStitch'], dynamicStitch),
-  SparseToDense: ({ e, x, grad }) => {
-    const toValues = e.gatherNd(grad, x)
-    return [undefined, undefined, toValues, e.sub(total(e, grad), total(e, toValues))]
+  SparseToDense: ({ e, x, inputs, grad }) => {
+    // Places may come as a matrix, as a vector, or as one number; values may be one for all.
+    const places = e.reshape(x, e.pack([e.scalar(-1, 'int32'), e.rank(grad)]))
+    const each = e.gatherNd(grad, places)
+    const shape = e.shape(inputs[2])
+    const [axes] = e.broadcastAxes(shape, e.shape(each))
+    const rest = e.sub(total(e, grad), total(e, each))
+    return [undefined, undefined, e.reshape(e.sum(each, axes), shape), rest]
   },
   SparseTensorDenseAdd: ({ e, x, grad }) => [undefined, e.gatherNd(grad, x), undefined, grad],
 }

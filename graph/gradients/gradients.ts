@@ -171,7 +171,8 @@ class Differentiation {
     }
     const begun = new Set<BuiltNode>()
     for (const { node } of ys) {
-      if ((this.#pending.get(node) ?? 0) > 0 || begun.has(node)) continue
+      const isLast = this.#between.has(node) && (this.#pending.get(node) ?? 0) === 0
+      if (!isLast || begun.has(node)) continue
       begun.add(node)
       this.#queue.push(node)
     }

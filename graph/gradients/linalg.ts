@@ -198,7 +198,8 @@ function fourier(op: string, back: string, rank: number, isInverse: boolean): Gr
       const attributes = { Tcomplex: attribute.type(grad.dtype) }
       const real = grad.dtype === 'complex128' ? 'float64' : 'float32'
       const sizes = e.part(e.shape(grad), -rank)
-      const count = e.cast(e.cast(e.reduce('Prod', sizes, [0]), real), grad.dtype)
+      const size = e.cast(e.reduce('Prod', sizes, [0]), real)
+      const count = e.complex(size, e.zerosLike(size))
       const flow = e.op(back, [grad], attributes)
       return [isInverse ? e.div(flow, count) : e.mul(flow, count)]
     },
