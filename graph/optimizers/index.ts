@@ -5,6 +5,5 @@ export {
   type MinimizeRequest,
   type TrainingVariable,
 } from './minimize.ts'
-export { optimizerKinds } from './rules.ts'
 export type { OptimizerSettings } from './settings.ts'
 export { isVariable } from './variables.ts'
