@@ -241,7 +241,10 @@ export class Trace {
   #mergeInputs(frame: Frame, place: number): Value[] {
     const merge = frame.body.nodes[place]
     const state = frame.loop
+    const isOfLoop = merge.inputs.some((edge) => isBackEdge(frame.body.nodes[edge.node], merge))
     return merge.inputs.map((edge) => {
+      // That of a conditional within a loop takes what its own iteration made.
+      if (!isOfLoop) return this.#valueOf(frame, edge)
       const isBack = isBackEdge(frame.body.nodes[edge.node], merge)
       if (!isBack && (state === undefined || state.iteration === 0))
         return this.#valueOf(frame, edge)

@@ -245,7 +245,12 @@ export class GradientLoop implements BuildContext {
       if (merge.inputs[0] !== merge.inputs[1]) continue
       const entered = merge.inputs[0].node.inputs[0]
       const zero = this.#outside(this.outer, (e) => e.zerosLike(entered))
-      this.frame.carry(merge, this.#constant(zero))
+      // Through an Identity, which is there only as long as the loop goes on.
+      const each = this.#constant(zero)
+      this.frame.carry(
+        merge,
+        this.#outside(this, (e) => e.identity(each)),
+      )
     }
   }
 }
