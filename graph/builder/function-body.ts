@@ -92,7 +92,7 @@ function bound(value: AttributeDraft, bindings: Attributes): AttributeDraft {
   return { func: { ...value.func, attr } }
 }
 
-/** The function that the body is, under a name that the library has not. */
+/** The function that the body is. Refuses (UNIMPLEMENTED, `op/unknown`) uses of nodes of unknown ops. */
 export function functionDef(name: string, body: FunctionBody): Draft<'FunctionDef'> {
   const { builder, results } = body
   const given = new Set(body.arguments.map((argument) => argument.node))
@@ -124,7 +124,12 @@ function nameWithin({ node, index }: Output): string {
     if (left < dtypes.length) return `${node.name}:${name}:${left}`
     left -= dtypes.length
   }
-  throw new Error(`the op ${node.op} of ${node.name} does not tell its outputs`)
+  throw new Refusal(
+    'UNIMPLEMENTED',
+    'op/unknown',
+    `Op ${node.op} of node "${node.name}" is not known here, or its attributes do not tell its outputs; the function that holds it cannot be written anew.`,
+    { names: { op: node.op, node: node.name } },
+  )
 }
 
 /** Adds a function to the library under a name that it has not, like `name`; that name. */

@@ -67,8 +67,8 @@ export class GraphBuilder {
     })
     for (const [place, node] of loaded.entries()) {
       for (const text of defs[place].input ?? []) {
-        if (!text.startsWith('^')) node.inputs.push(this.outputNamed(text))
-        else node.controls.add(this.#producer(text.slice(1)))
+        if (text.startsWith('^')) node.controls.add(this.#producer(text.slice(1)))
+        else node.inputs.push(this.#inputOf(node, text))
       }
     }
   }
@@ -81,13 +81,21 @@ export class GraphBuilder {
 
   /**
    * The output that an input names: `w`, `w:1`, and `w:port:1` in function bodies. Refuses
-   * (INVALID_ARGUMENT, `graph/port`) one that there is not.
+   * (INVALID_ARGUMENT, `graph/port`) one that there is not. `wanted`: its type, should nobody else know it.
    */
-  outputNamed(text: string): Output {
+  outputNamed(text: string, wanted?: DType): Output {
     const input = parseInputName(text)
     if (input === undefined || input.control) throw noOutput(text)
     const producer = this.#producer(input.node)
-    return outputAt(producer, portOffset(producer, input.port) + input.index)
+    return outputAt(producer, portOffset(producer, input.port) + input.index, wanted)
+  }
+
+  /** An input of a node; where its producer does not tell the type, the node does. */
+  #inputOf(node: BuiltNode, text: string): Output {
+    const name = parseInputName(text)?.node ?? ''
+    if ((this.#byName.get(name)?.ports.length ?? 1) > 0) return this.outputNamed(text)
+    const wanted = this.catalogue(node.op, node.attributes)?.inputs[node.inputs.length]
+    return this.outputNamed(text, wanted)
   }
 
   /** Adds a function's argument, under that very name. */
@@ -249,11 +257,14 @@ function noOutput(name: string): Refusal {
   })
 }
 
-/** An output by its place; of an op that nobody knows there are as many as are asked for. */
-export function outputAt(node: BuiltNode, index: number): Output {
+/**
+ * An output by its place; of an op that nobody knows there are as many as are asked for, of the type that
+ * whoever takes them wants.
+ */
+export function outputAt(node: BuiltNode, index: number, wanted?: DType): Output {
   for (let next = node.outputs.length; next <= index; next++) {
     if (node.ports.length > 0 || index > mostUnknown) throw noOutput(`${node.name}:${index}`)
-    const dtype = attributeType(node.attributes, 'T', 'dtype')
+    const dtype = wanted ?? attributeType(node.attributes, 'T', 'dtype')
     node.outputs.push({ node, index: next, dtype })
   }
   return node.outputs[index]

@@ -107,6 +107,11 @@ function refuseFrames(builder: GraphBuilder, name: string): void {
   )
 }
 
+/** Whether a node is a constant: it is written again where it is needed, rather than handed on. */
+function isConstant({ op, inputs }: BuiltNode): boolean {
+  return op === 'Const' && inputs.length === 0
+}
+
 /** What the gradient's nodes take from the forward ones. */
 export function capturedBy(
   added: ReadonlySet<BuiltNode>,
@@ -117,7 +122,7 @@ export function capturedBy(
   const own = new Set(flows.flatMap((flow) => (flow === undefined ? [] : [flow.node])))
   const see = (output: Output | undefined): void => {
     if (output === undefined || added.has(output.node) || own.has(output.node)) return
-    if (output.node.op !== 'Const') captured.add(output)
+    if (!isConstant(output.node)) captured.add(output)
   }
   for (const node of added) for (const input of node.inputs) see(input)
   for (const gradient of gradients) see(gradient)
@@ -135,7 +140,7 @@ export function copyGradient(
     const given = known.get(output)
     if (given !== undefined) return given
     // Nodes come in the order of their making; what is not there yet is a constant of the forward nodes.
-    const isThere = copies.has(output.node) || output.node.op === 'Const'
+    const isThere = copies.has(output.node) || isConstant(output.node)
     if (!isThere) throw new Error(`${output.node.name} was not kept`)
     const copy = copies.get(output.node) ?? copyNode(output.node)
     return copy.outputs[output.index]

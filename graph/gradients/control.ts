@@ -1,5 +1,6 @@
 // Gradients of V1 control flow: Switch and Merge, and what loops are made of.
 // Source: tensorflow/python/ops/control_flow_grad.py.
+import { Refusal } from '../../tensor/index.ts'
 import { attribute, type BuiltNode, type Expressions, type Output } from '../builder/index.ts'
 import { isConstantEnter, isLoopMerge, isLoopSwitch } from './frames.ts'
 import { type Flow, type GradientFunction, type GradientTable, sameFor } from './gradient.ts'
@@ -19,9 +20,18 @@ function merged(e: Expressions, values: readonly Output[], name: string): BuiltN
   })
 }
 
+function noLoop({ name, op }: BuiltNode): Refusal {
+  return new Refusal(
+    'INVALID_ARGUMENT',
+    'gradient/loop',
+    `Node "${name}" (op ${op}) is in no loop that an Enter begins.`,
+    { names: { node: name, op } },
+  )
+}
+
 /** At its first visit it begins the backward loop's variable; at its second it carries it on. */
 function ofLoopSwitch({ node, flows, loop }: Flow): readonly (Output | undefined)[] {
-  if (loop === undefined) throw new Error('a loop without its gradient')
+  if (loop === undefined) throw noLoop(node)
   const begun = loop.switchMerges.get(node)
   const [toExit, toBody] = flows
   if (begun !== undefined) {
@@ -61,8 +71,8 @@ const ofEnter: GradientFunction = ({ node, x, grad, loop }) => {
   return [loop.frame.add('Exit', [grad], 'b_exit').outputs[0]]
 }
 
-const ofExit: GradientFunction = ({ grad, loop }) => {
-  if (loop === undefined) throw new Error('a loop without its gradient')
+const ofExit: GradientFunction = ({ node, grad, loop }) => {
+  if (loop === undefined) throw noLoop(node)
   return [loop.frame.enter(grad, false, 'b_exit')]
 }
 

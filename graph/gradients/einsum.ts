@@ -1,5 +1,6 @@
 // The gradient of Einsum: again Einsums, with axes that were summed or repeated put right.
 // Source: tensorflow/python/ops/linalg_grad.py (_EinsumGrad).
+import { Refusal } from '../../tensor/index.ts'
 import { attribute, type Expressions, type Output } from '../builder/index.ts'
 import type { Flow, GradientFunction } from './gradient.ts'
 
@@ -100,6 +101,14 @@ export const einsumGradient: GradientFunction = (at) => {
   const operands = left.split(',').map((subscript, place): Operand => {
     return { value: at.inputs[place], labels: labelsOf(subscript) }
   })
+  if (operands.length !== at.inputs.length) {
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      'graph/attribute',
+      `The equation "${equation}" of node "${at.node.name}" names ${operands.length} operands; there are ${at.inputs.length}.`,
+      { names: { node: at.node.name, op: at.node.op } },
+    )
+  }
   return operands.map((own) =>
     toOperand(
       at,

@@ -7,8 +7,14 @@ import {
   type GraphBuilder,
   type Output,
 } from '../builder/index.ts'
+import { checkInputs } from './check.ts'
 
 const decoder = new TextDecoder()
+
+/** Ops that make loops and conditionals. */
+const controlOps: ReadonlySet<string> = new Set(
+  ['Enter', 'Exit', 'NextIteration', 'Switch', 'Merge'].flatMap((op) => [op, `Ref${op}`]),
+).add('LoopCond')
 
 /** Whether the node's op is `name`, by value or by reference. */
 export function isOp({ op }: BuiltNode, name: string): boolean {
@@ -141,7 +147,10 @@ export class Frames {
 
   constructor(builder: GraphBuilder) {
     this.builder = builder
-    for (const node of forwardOrder(builder.nodes)) this.place(node, this.#findFrame(node))
+    for (const node of forwardOrder(builder.nodes)) {
+      if (controlOps.has(node.op)) checkInputs(node, builder.catalogue)
+      this.place(node, this.#findFrame(node))
+    }
   }
 
   #findFrame(node: BuiltNode): LoopFrame | undefined {

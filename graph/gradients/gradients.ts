@@ -12,6 +12,7 @@ import {
   type Output,
 } from '../builder/index.ts'
 import { namedCallGradient } from './calls.ts'
+import { checkInputs } from './check.ts'
 import { Frames, isLoopSwitch, isOp } from './frames.ts'
 import { dense, Flow, type Gradient, type GradientFunction, isSparse } from './gradient.ts'
 import { type GradientLoop, LoopGradients } from './loops.ts'
@@ -283,7 +284,7 @@ class Differentiation {
         return needsZeros ? this.#zerosFor(output, 'inputs') : flow
       })
       const { length } = node.inputs
-      this.#checkInputs(node)
+      if (gradientOf(node.op) !== undefined) checkInputs(node, this.#builder.catalogue)
       const inputs = [...node.inputs]
       const parts = { e: this.#e, node, raw: filled, given, source: this.#source, loop }
       const found = rule(
@@ -298,24 +299,11 @@ class Differentiation {
       const gated = this.#gated(found)
       for (const [place, input] of inputs.entries()) {
         const gradient = gated[place]
-        if (gradient !== undefined) this.#flowInto(input, gradient)
+        if (gradient === undefined) continue
+        checkFlow(input, isSparse(gradient) ? gradient.values : gradient)
+        this.#flowInto(input, gradient)
       }
     })
-  }
-
-  /** Refuses a node that has not the inputs that its op takes. */
-  #checkInputs(node: BuiltNode): void {
-    const wanted = this.#builder.catalogue(node.op, node.attributes)?.inputs.length
-    if (wanted === undefined && gradientOf(node.op) === undefined) return
-    if (wanted === node.inputs.length) return
-    throw new Refusal(
-      'INVALID_ARGUMENT',
-      'graph/inputs',
-      wanted === undefined
-        ? `Node "${node.name}" (op ${node.op}) has attributes that do not tell its inputs, or an op that is not known here.`
-        : `Node "${node.name}" (op ${node.op}) has ${node.inputs.length} inputs; its op takes ${wanted}.`,
-      { names: { node: node.name, op: node.op } },
-    )
   }
 
   /** Zeros like an output; undefined for a resource. */
@@ -378,6 +366,17 @@ class Differentiation {
     if (reached.length > 0) for (const one of unused) this.#beginUnused(one)
     else this.#queue.push(...unused)
   }
+}
+
+/** Refuses a gradient of another type than its tensor: attributes of some node contradict each other. */
+function checkFlow(to: Output, gradient: Output): void {
+  if (to.dtype === gradient.dtype || to.dtype === 'resource') return
+  throw new Refusal(
+    'INVALID_ARGUMENT',
+    'gradient/type',
+    `A gradient of type ${gradient.dtype} flows into ${nameOfOutput(to)} of type ${to.dtype}.`,
+    { names: { tensor: nameOfOutput(to) } },
+  )
 }
 
 /** Refuses what flows into a y and cannot be its gradient. */

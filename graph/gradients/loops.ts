@@ -9,6 +9,7 @@ import {
   Expressions,
   type GraphBuilder,
   type Output,
+  outputAt,
 } from '../builder/index.ts'
 import { type Frames, isConstantEnter, isOp, type LoopFrame } from './frames.ts'
 import { zerosOf } from './zeros.ts'
@@ -175,12 +176,11 @@ export class GradientLoop implements BuildContext {
   #forwardValue(value: Output): Output {
     if (isConstantEnter(value)) return this.#constant(value.node.inputs[0])
     if (value.node.op === 'Const') {
-      return this.#builder.inContext(this, () =>
-        this.#builder.add({
-          op: 'Const',
-          attributes: Object.fromEntries(value.node.attributes),
-        }),
-      ).outputs[0]
+      const attributes = Object.fromEntries(value.node.attributes)
+      const copy = this.#builder.inContext(this, () =>
+        this.#builder.add({ op: 'Const', attributes }),
+      )
+      return outputAt(copy, 0, value.dtype)
     }
     return this.#popped(this.#pushed(value), value)
   }
