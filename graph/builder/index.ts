@@ -15,4 +15,4 @@ export {
   type FunctionBody,
   loadFunction,
 } from './function-body.ts'
-export { type BuildContext, GraphBuilder, type NodeSpec } from './graph-builder.ts'
+export { type BuildContext, GraphBuilder, outputAt } from './graph-builder.ts'
